@@ -1,0 +1,73 @@
+//! HTTP as the application sees it: a request it can ask, a response it gives. The server behind it is
+//! somebody else's concern, so everything above is tested without one.
+
+use std::sync::Arc;
+
+/// A request for something below a Location.
+pub trait Request {
+    /// "GET", "HEAD", "POST", …
+    fn method(&self) -> &str;
+
+    /// The URL path of the Location, without a slash at the end: "/dbtest".
+    fn base(&self) -> &str;
+
+    /// What follows the base: "" (no slash), "/", "/check", … Decoded by the server.
+    fn path(&self) -> &str;
+
+    /// After the question mark, as sent.
+    fn query(&self) -> Option<&str>;
+
+    /// The first header of that name, in whatever bytes it came.
+    fn header(&self, name: &str) -> Option<&[u8]>;
+
+    /// Reads the body, whatever its framing, up to `limit` bytes.
+    fn body(&mut self, limit: usize) -> Result<Vec<u8>, BodyError>;
+
+    /// Whether the visitor may see everything whatever DBTestDetail says: he asks from this very
+    /// machine (the connection's own two addresses are equal or loopback, no proxy header) or has logged in.
+    fn trusted(&self) -> bool;
+
+    /// "http" or "https".
+    fn scheme(&self) -> &str;
+}
+
+/// Why a body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// Longer than the limit.
+    TooLarge,
+    /// The client went away, was too slow, or broke the framing: the status that httpd wants answered.
+    Broken(u16),
+}
+
+/// What is sent back.
+#[derive(Debug, Clone, Default)]
+pub struct Response {
+    pub status: u16,
+    /// Empty for none.
+    pub content_type: &'static str,
+    /// Beyond Content-Type and Content-Length.
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Body,
+}
+
+/// The bytes of a response.
+#[derive(Clone, Default)]
+pub enum Body {
+    #[default]
+    Empty,
+    /// One piece; shared by all the requests that it answers.
+    Whole(Arc<Vec<u8>>),
+    /// Written piece by piece at the pace of the client. Called once.
+    Stream(Arc<dyn Fn(&mut dyn FnMut(&[u8]) -> bool) + Send + Sync>),
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Body::Empty => f.write_str("Empty"),
+            Body::Whole(bytes) => write!(f, "Whole({:?})", String::from_utf8_lossy(bytes)),
+            Body::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}

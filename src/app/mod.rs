@@ -1,0 +1,3 @@
+//! The application: one form over one table.
+
+pub mod http;
