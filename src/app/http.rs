@@ -29,6 +29,22 @@ pub trait Request {
 
     /// "http" or "https".
     fn scheme(&self) -> &str;
+
+    /// Whether a line of this level would be written: ask before formatting one that is costly.
+    fn logs(&self, level: Level) -> bool;
+
+    /// Writes one line to the server's error log, under the module's name and LogLevel.
+    fn log(&self, level: Level, line: &str);
+}
+
+/// httpd's log levels, as far as the application uses them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Warning,
+    Notice,
+    Info,
+    Debug,
 }
 
 /// Why a body could not be read.
