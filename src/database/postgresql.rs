@@ -1,4 +1,5 @@
 //! PostgreSQL.
+pub mod settings;
 use super::{Kind, ParseError, Setting, Target};
 use std::sync::Arc;
 /// The kind.

@@ -1,4 +1,5 @@
 //! SQLite.
+pub mod path;
 use super::{Kind, ParseError, Setting, Target};
 use std::sync::Arc;
 /// The kind.

