@@ -8,6 +8,7 @@
 mod error;
 pub mod postgresql;
 mod service;
+mod shared;
 pub mod sqlite;
 mod table;
 
@@ -17,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{Cause, Error, ServerError, Stage, WriteError};
-pub use service::{Refusal, Service, Services};
+pub use service::{NotStored, Refusal, Service, Services};
+pub use shared::Shared;
 pub use table::{InvalidTable, Table};
 
 /// Every kind of database, in the order in which they are asked whether a text is theirs.
@@ -156,9 +158,6 @@ pub trait Connection: Send {
 
     /// A cheap proof that the database answers.
     fn ping(&mut self) -> Result<(), Error>;
-
-    /// Hands every row to `each`, newest first, in constant memory; stops when `each` returns false.
-    fn export(&mut self, each: &mut dyn FnMut(&Row) -> bool) -> Result<(), Error>;
 
     /// False once the connection broke: it is to be dropped and replaced.
     fn usable(&self) -> bool;

