@@ -1,6 +1,8 @@
 //! HTTP as the application sees it: a request it can ask, a response it gives. The server behind it is
 //! somebody else's concern, so everything above is tested without one.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 /// A request for something below a Location.
@@ -62,10 +64,17 @@ pub struct Response {
     pub status: u16,
     /// Empty for none.
     pub content_type: &'static str,
-    /// Beyond Content-Type and Content-Length.
-    pub headers: Vec<(&'static str, String)>,
+    /// Beyond Content-Type and Content-Length. No value holds a control character.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     pub body: Body,
 }
+
+/// Takes the next piece of a streamed body; false once the client wants no more.
+pub type Sink<'a> = dyn FnMut(&[u8]) -> bool + 'a;
+
+/// Writes a streamed body into the sink. An error is a line for the error log: the body is not complete,
+/// and the connection is to be closed without its proper end, so that the client can tell.
+pub type Stream = dyn Fn(&mut Sink) -> Result<(), String> + Send + Sync;
 
 /// The bytes of a response.
 #[derive(Clone, Default)]
@@ -74,12 +83,25 @@ pub enum Body {
     Empty,
     /// One piece; shared by all the requests that it answers.
     Whole(Arc<Vec<u8>>),
-    /// Written piece by piece at the pace of the client. Called once.
-    Stream(Arc<dyn Fn(&mut dyn FnMut(&[u8]) -> bool) + Send + Sync>),
+    /// Written piece by piece at the pace of the client. Called once; never for HEAD.
+    Stream(Arc<Stream>),
 }
 
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Response {
+    /// A response with a body of one piece and no headers yet.
+    pub fn whole(status: u16, content_type: &'static str, body: Arc<Vec<u8>>) -> Self {
+        Self { status, content_type, headers: Vec::new(), body: Body::Whole(body) }
+    }
+
+    /// The same response with one more header.
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Body::Empty => f.write_str("Empty"),
             Body::Whole(bytes) => write!(f, "Whole({:?})", String::from_utf8_lossy(bytes)),
