@@ -27,7 +27,8 @@ fn is_bad(line: &str) -> bool {
 
 #[test]
 fn a_bad_line_is_told_from_a_good_one() {
-    let line = |level: &str| format!("[Sat Nov 28 00:00:00.000000 2026] [dbtest:{level}] [pid 1:tid 2] AH0: text :error]");
+    let line =
+        |level: &str| format!("[Sat Nov 28 00:00:00.000000 2026] [dbtest:{level}] [pid 1:tid 2] AH0: text :error]");
     assert!(is_bad(&line("warn")));
     assert!(is_bad(&line("emerg")));
     assert!(!is_bad(&line("info")));

@@ -1,12 +1,13 @@
 //! What the tests of the whole module stand on: a real httpd, a client that hides nothing, real databases, a browser.
 // Several test programs include this and each uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod client;
 pub mod database;
 pub mod httpd;
 mod log;
 mod module;
+pub mod postgresql;
 
 pub use client::Reply;
 pub use database::{Database, Kind};

@@ -1,9 +1,9 @@
 //! A private PostgreSQL cluster: made in a moment from a template, stopped and removed with the value, even by a panic.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -22,7 +22,8 @@ pub struct Cluster {
     /// PGDATA.
     pub data: PathBuf,
     pub socket_dir: PathBuf,
-    stopped: RefCell<Vec<String>>,
+    // a lock, so that tests can share a cluster
+    stopped: Mutex<Vec<String>>,
 }
 
 impl Cluster {
@@ -53,7 +54,7 @@ impl Cluster {
         let socket_dir = dir.path().join("s");
         fs::create_dir_all(&socket_dir).expect("the socket's directory");
         give(&socket_dir);
-        let mut cluster = Self { dir, port: 0, data, socket_dir, stopped: RefCell::default() };
+        let mut cluster = Self { dir, port: 0, data, socket_dir, stopped: Mutex::default() };
         cluster.hba(hba);
         cluster.conf(conf);
         let started = (0..5).any(|_| {
@@ -156,12 +157,12 @@ impl Cluster {
         let children = Command::new("pgrep").args(["-P", &postmaster]).output().expect("pgrep").stdout;
         pids.extend(String::from_utf8_lossy(&children).lines().map(str::to_owned));
         run(Command::new("kill").arg("-STOP").args(&pids));
-        self.stopped.replace(pids);
+        *self.stopped.lock().expect("no test panics here") = pids;
     }
 
     /// Lets them go on.
     pub fn sigcont(&self) {
-        let pids = self.stopped.take();
+        let pids = std::mem::take(&mut *self.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         if !pids.is_empty() {
             // one of them may have ended
             Command::new("kill").arg("-CONT").args(&pids).output().expect("kill");
