@@ -4,7 +4,20 @@
 //! We read the text ourselves because rust-postgres' own parser knows a third of libpq's keys, has no
 //! default socket directory, takes a URL that libpq refuses, and echoes parts of passwords in its errors.
 
+mod conninfo;
+mod draft;
+mod hosts;
+mod keys;
+mod masked;
+mod nearest;
+mod pairs;
+mod suspicions;
+#[cfg(test)]
+mod tests;
 mod types;
+mod url;
+mod values;
+mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -107,26 +120,33 @@ impl Default for PgSettings {
     }
 }
 
-/// Whether `text` is written as a PostgreSQL URL or as a connection string.
+/// Whether `text` is written as a PostgreSQL URL or as a connection string. A URL of another product is not.
 pub fn recognises(text: &str) -> bool {
-    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-    scheme.starts_with("postgres") || text.contains('=')
+    let text = text.trim_start();
+    match url::scheme(text) {
+        Some(scheme) => ["postgres", "pgsql", "postgis", "jdbc:postgres"].iter().any(|ours| starts_with(scheme, ours)),
+        None => starts_with(text, "postgres") || starts_with(text, "psql ") || text.contains('='),
+    }
 }
 
-/// Reads a URL or connection string.
+fn starts_with(text: &str, start: &str) -> bool {
+    text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
+}
+
+/// Reads a URL or connection string. The error says what is wrong and what to type, and repeats no password.
 pub fn parse(text: &str, setting: &Setting) -> Result<PgSettings, ParseError> {
-    let _ = text;
-    Ok(PgSettings { password: setting.password.cloned(), ..PgSettings::default() })
-}
-
-impl PgSettings {
-    /// The settings as a URL that may be shown and logged: no password in it.
-    pub fn masked(&self) -> String {
-        "postgresql://".into()
+    draft::check_text(text)?;
+    let is_url = url::scheme(text.trim()).is_some() || (starts_with(text, "postgres") && !text.contains('='));
+    if is_url && text.trim() != text {
+        return Err(pairs::wrong("there is white space around the URL", "take it out"));
     }
-
-    /// What is legal but hardly meant (a template's placeholder left in, say): configtest warns.
-    pub fn suspicions(&self) -> Vec<String> {
-        Vec::new()
+    let pairs = if is_url { url::split(text)? } else { conninfo::split(text)? };
+    let mut draft = draft::Draft::default();
+    for (i, pair) in pairs.iter().enumerate() {
+        keys::apply(&mut draft, pair)?;
+        if pairs[..i].iter().any(|earlier| earlier.key == pair.key) {
+            return Err(pairs::wrong(format!("\"{}\" is given twice", pair.key), "leave one of them out"));
+        }
     }
+    draft.finish(setting.password)
 }
