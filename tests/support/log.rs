@@ -19,10 +19,10 @@ pub fn surprises(path: &Path, declared: &[String]) -> Vec<String> {
 }
 
 fn is_bad(line: &str) -> bool {
-    // "[Sat Nov 28 00:00:00.000000 2026] [core:warn] [pid 1:tid 2] …"
-    let head = line.get(..90).unwrap_or(line);
+    // "[Sat Nov 28 00:00:00.000000 2026] [core:warn] [pid 1:tid 2] …": the visitor's own bytes come later
+    let module_and_level = line.split("] ").nth(1).map(|text| format!("{text}]")).unwrap_or_default();
     let foreign = !line.is_empty() && !line.starts_with('[');
-    foreign || LEVELS.iter().any(|level| head.contains(level)) || line.contains("exit signal")
+    foreign || LEVELS.iter().any(|level| module_and_level.ends_with(level)) || line.contains("exit signal")
 }
 
 #[test]
