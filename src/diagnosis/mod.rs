@@ -1,14 +1,38 @@
 //! The ladder of checks, the evidence each step leaves, and the causes and fixes read from it.
+//!
+//! A kind of database brings a [`Diagnosis`]: its ladder, its reading of a failure that the page itself
+//! met, and its part of the catalogue. One line in [`DIAGNOSES`] adds it; a kind without one is examined
+//! through what every connection can do ([`generic`]).
 
+mod acl;
 mod catalogue;
+mod changes;
+mod climb;
+mod cure;
+mod examiner;
+mod generic;
+mod json;
+mod mounts;
+mod path;
 mod report;
+mod sqlite;
+mod text;
+mod who;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Resolved;
-use crate::database::Target;
+use crate::database::{Error, Target};
 
-pub use report::{Finding, Fix, FixKind, Report, State, Step, Then, Verdict};
+pub use catalogue::{Entry, entries, explain};
+pub use changes::Changes;
+pub use climb::{Climb, Trial};
+pub use examiner::Examiner;
+pub use json::json;
+pub use report::{Concerns, Finding, Fix, FixKind, Report, State, Step, Then, Verdict};
+pub use text::{Colour, afterwards, headline, instruction, one_line, text};
+pub use who::Who;
 
 /// What an examination must know beside the settings.
 #[derive(Debug, Clone)]
@@ -27,3 +51,79 @@ pub struct Circumstances {
 
 /// Examines one kind of database.
 pub type Ladder = fn(&dyn Target, &Resolved, &Circumstances) -> Report;
+
+/// Names a failure that the page met, from the error alone: quick, opens nothing.
+pub type Quick = fn(&Error, &dyn Target, &Resolved) -> Finding;
+
+/// All that one kind of database brings to the diagnosis.
+pub struct Diagnosis {
+    /// [`crate::database::Kind::name`].
+    pub kind: &'static str,
+    pub ladder: Ladder,
+    pub quick: Quick,
+    /// Its part of the catalogue.
+    pub entries: &'static [&'static [Entry]],
+}
+
+/// Every kind's diagnosis.
+static DIAGNOSES: &[&Diagnosis] = &[&sqlite::DIAGNOSIS];
+
+fn diagnosis(kind: &str) -> &'static Diagnosis {
+    DIAGNOSES.iter().find(|diagnosis| diagnosis.kind == kind).copied().unwrap_or(&generic::DIAGNOSIS)
+}
+
+/// Climbs the ladder of the target's kind, from inside this process. Ends within `circumstances.within`,
+/// changes nothing, creates nothing.
+pub fn examine(target: &Arc<dyn Target>, settings: &Resolved, circumstances: &Circumstances) -> Report {
+    (diagnosis(target.kind()).ladder)(target.as_ref(), settings, circumstances)
+}
+
+/// Names a failure of the page's own read or write, with the id that the ladder would give as far as the
+/// error alone can tell.
+pub fn quick(error: &Error, target: &Arc<dyn Target>, settings: &Resolved) -> Finding {
+    (diagnosis(target.kind()).quick)(error, target.as_ref(), settings)
+}
+
+/// One line for the error log: id, Location, step, cause, first fix. Free of secrets and control characters.
+pub fn log_line(finding: &Finding, step: crate::database::Stage, location: &str) -> String {
+    let mut line = format!("{} {location}: step {}: {}", finding.id, step.name(), finding.cause);
+    if let Some(fix) = finding.fixes.first() {
+        line.push_str("; ");
+        line.push_str(&instruction(fix));
+        line.push(' ');
+        line.push_str(&fix.text);
+        let then = afterwards(fix);
+        if !then.is_empty() {
+            line.push_str(", ");
+            line.push_str(then);
+        }
+    }
+    one_line(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Stage;
+
+    #[test]
+    fn a_log_line_is_one_line_with_id_location_step_cause_and_fix() {
+        let finding = Finding {
+            id: "DBT0451",
+            cause: "www-data may not\nenter /srv".into(),
+            fixes: vec![Fix {
+                sure: true,
+                kind: FixKind::Shell,
+                place: "on this machine".into(),
+                text: "chmod o+x /srv".into(),
+                then: Then::Restart,
+            }],
+            excluded: Vec::new(),
+        };
+        assert_eq!(
+            log_line(&finding, Stage::Reach, "/dbtest"),
+            "DBT0451 /dbtest: step reach: www-data may not enter /srv; do this, as root, on this machine: \
+             chmod o+x /srv, then restart httpd (apachectl restart; a graceful one is not enough)"
+        );
+    }
+}

@@ -77,11 +77,34 @@ pub struct Fix {
     /// False: one of several possible causes has this fix.
     pub sure: bool,
     pub kind: FixKind,
-    /// Which file on which machine, psql in which database, which shell.
+    /// Which file on which machine, psql in which database, which shell. A shell fix on the machine of the
+    /// database names "PostgreSQL" here, one on the pooler's "PgBouncer": that is whom `then` concerns.
     #[serde(rename = "where")]
     pub place: String,
     pub text: String,
     pub then: Then,
+}
+
+/// Whom a fix's `then` concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concerns {
+    Httpd,
+    Postgresql,
+    Pgbouncer,
+}
+
+impl Fix {
+    /// Which server is to be reloaded or restarted.
+    pub fn concerns(&self) -> Concerns {
+        match self.kind {
+            FixKind::Httpd => Concerns::Httpd,
+            FixKind::Pgbouncer => Concerns::Pgbouncer,
+            FixKind::PgHba | FixKind::PgIdent | FixKind::Sql | FixKind::PostgresqlConf => Concerns::Postgresql,
+            FixKind::Shell if self.place.contains("PgBouncer") => Concerns::Pgbouncer,
+            FixKind::Shell if self.place.contains("PostgreSQL") => Concerns::Postgresql,
+            FixKind::Shell => Concerns::Httpd,
+        }
+    }
 }
 
 /// Why a step failed (or warns), and what to do.
