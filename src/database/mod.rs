@@ -11,6 +11,7 @@ mod service;
 mod shared;
 pub mod sqlite;
 mod table;
+pub mod text;
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -188,10 +189,6 @@ impl Debug for Secret {
 pub fn parse(text: &str, setting: &Setting) -> Result<Arc<dyn Target>, ParseError> {
     match KINDS.iter().find(|kind| kind.recognises(text)) {
         Some(kind) => kind.parse(text, setting),
-        None => Err(ParseError {
-            problem: "this is neither a database URL nor a connection string".into(),
-            hint: "write sqlite:PATH, postgresql://USER@HOST/DATABASE or \"host=HOST user=USER dbname=DATABASE\""
-                .into(),
-        }),
+        None => Err(text::of_no_kind(text)),
     }
 }

@@ -1,8 +1,9 @@
 //! libpq's `key=value` connection strings, read as its conninfo_parse() does (fe-connect.c).
 
 use super::keys::{is_known, is_secret};
-use super::pairs::{Pair, wrong};
+use super::pairs::Pair;
 use crate::database::ParseError;
+use crate::database::text::wrong;
 
 /// Splits `host=localhost password='it''s'` into pairs: a value ends at white space unless it stands in single
 /// quotes; a backslash takes the next character as it is.

@@ -1,10 +1,10 @@
 //! The settings while they are being read, and the checks that need all of them.
 
 use super::hosts::combine;
-use super::pairs::{shown, wrong};
 use super::types::{Host, HostPort, RootCert, SslMode, SslNegotiation};
 use super::words::{SSL_MODE, TLS_VERSION, written};
 use super::{ChannelBinding, PgSettings};
+use crate::database::text::{shown, wrong};
 use crate::database::{ParseError, Secret};
 
 /// Settings to which not every key has been applied yet.
@@ -126,40 +126,4 @@ impl Draft {
 
 fn is_socket(host: &HostPort) -> bool {
     matches!(host.host, Host::SocketDir(_) | Host::LocalSocket)
-}
-
-/// Refuses a text that cannot be meant, whatever its syntax.
-pub fn check_text(text: &str) -> Result<(), ParseError> {
-    if let Some(name) = undefined_variable(text) {
-        return Err(wrong(
-            format!("the variable ${{{}}} is not defined", shown(name)),
-            format!(
-                "write \"Define {0} VALUE\" before it, or export {0} where httpd is started (Debian: \
-                 /etc/apache2/envvars) and restart; write a \"$\" itself as %24 in a URL",
-                shown(name)
-            ),
-        ));
-    }
-    match text.char_indices().find(|(_, c)| c.is_control() && *c != '\t') {
-        Some((_, '\r')) => Err(wrong(
-            "it holds a carriage return, as in a file with Windows line ends",
-            "convert the file: sed -i 's/\\r$//' FILE",
-        )),
-        Some((at, c)) => Err(wrong(
-            format!(
-                "it holds a control character (U+{:04X}) as character {}",
-                u32::from(c),
-                text[..at].chars().count() + 1
-            ),
-            "leave it out",
-        )),
-        None => Ok(()),
-    }
-}
-
-/// The NAME of a `${NAME}` that httpd has left as it was.
-pub fn undefined_variable(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("${")?;
-    let (name, _) = rest.split_once('}')?;
-    (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')).then_some(name)
 }

@@ -4,9 +4,9 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use super::pairs::{shown, wrong};
 use super::types::{DEFAULT_PORT, Host, HostPort};
 use crate::database::ParseError;
+use crate::database::text::{shown, wrong};
 
 /// Combines the lists as libpq does: as many addresses as hosts, and as many ports, or one port for all.
 pub fn combine(host: Option<&str>, hostaddr: Option<&str>, port: Option<&str>) -> Result<Vec<HostPort>, ParseError> {

@@ -2,10 +2,10 @@
 //! and the parameters of other drivers that people bring along.
 
 use super::draft::Draft;
-use super::nearest::nearest;
-use super::pairs::{Pair, shown, wrong};
+use super::pairs::Pair;
 use super::values::{boolean, file, milliseconds, number, one_of, seconds, tls_version, word};
 use super::words;
+use crate::database::text::{nearest, shown, wrong};
 use crate::database::{ParseError, Secret};
 
 /// What becomes of a parameter.

@@ -9,7 +9,6 @@ mod draft;
 mod hosts;
 mod keys;
 mod masked;
-mod nearest;
 mod pairs;
 mod suspicions;
 #[cfg(test)]
@@ -27,6 +26,7 @@ pub use types::{
     TargetSessionAttrs, TlsVersion, default_socket_dir,
 };
 
+use crate::database::text::{check, wrong};
 use crate::database::{ParseError, Secret, Setting};
 
 /// Everything that a connection to PostgreSQL needs. `None` is not set: libpq's default holds.
@@ -135,17 +135,17 @@ fn starts_with(text: &str, start: &str) -> bool {
 
 /// Reads a URL or connection string. The error says what is wrong and what to type, and repeats no password.
 pub fn parse(text: &str, setting: &Setting) -> Result<PgSettings, ParseError> {
-    draft::check_text(text)?;
+    check(text)?;
     let is_url = url::scheme(text.trim()).is_some() || (starts_with(text, "postgres") && !text.contains('='));
     if is_url && text.trim() != text {
-        return Err(pairs::wrong("there is white space around the URL", "take it out"));
+        return Err(wrong("there is white space around the URL", "take it out"));
     }
     let pairs = if is_url { url::split(text)? } else { conninfo::split(text)? };
     let mut draft = draft::Draft::default();
     for (i, pair) in pairs.iter().enumerate() {
         keys::apply(&mut draft, pair)?;
         if pairs[..i].iter().any(|earlier| earlier.key == pair.key) {
-            return Err(pairs::wrong(format!("\"{}\" is given twice", pair.key), "leave one of them out"));
+            return Err(wrong(format!("\"{}\" is given twice", pair.key), "leave one of them out"));
         }
     }
     draft.finish(setting.password)

@@ -5,8 +5,9 @@
 use percent_encoding::percent_decode_str;
 
 use super::keys::is_secret;
-use super::pairs::{Pair, shown, wrong};
+use super::pairs::Pair;
 use crate::database::ParseError;
+use crate::database::text::{shown, wrong};
 
 /// The rest of a URL whose scheme is ours, and whether SQLAlchemy's rules hold for it.
 struct Url<'a> {

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::nearest::nearest;
-use super::pairs::{shown, wrong};
 use super::types::TlsVersion;
 use super::words::TLS_VERSION;
 use crate::database::ParseError;
+use crate::database::text::{nearest, shown, wrong};
 
 /// Any text; an empty one is as if it were not given, as in libpq.
 // Infallible, and a Result all the same: it is one of the functions in the table of keys.
