@@ -1,0 +1,137 @@
+//! Files that are missing, foreign, replaced; and what opening one must leave alone.
+
+use std::fs;
+
+use super::{ORIGINAL, Place, code};
+use crate::database::{Cause, Create, Stage, Target};
+
+fn errno(error: &crate::database::Error) -> Option<i32> {
+    match &error.cause {
+        Cause::Sqlite { errno, .. } => *errno,
+        _ => None,
+    }
+}
+
+#[test]
+fn a_missing_file_is_never_created_unless_asked() {
+    let place = Place::new();
+    let error = place.connect().err().unwrap();
+    assert_eq!((error.stage, code(&error), errno(&error)), (Stage::Reach, 14, Some(2)));
+    assert!(error.to_string().contains(place.path().to_str().unwrap()), "{error}");
+    assert!(!place.path().exists());
+    place.connect_to("stuff", Create::File).unwrap();
+    assert!(place.path().exists());
+}
+
+#[test]
+fn paths_that_lead_to_no_file_say_why() {
+    let place = Place::new();
+    fs::create_dir(place.path()).unwrap();
+    let error = place.connect().err().unwrap();
+    assert_eq!((error.stage, errno(&error)), (Stage::Reach, Some(21)));
+    fs::remove_dir(place.path()).unwrap();
+    std::os::unix::fs::symlink(place.path(), place.path()).unwrap();
+    let error = place.connect().err().unwrap();
+    assert_eq!((error.stage, errno(&error)), (Stage::Reach, Some(40)));
+}
+
+#[test]
+fn a_file_that_is_no_database_does_not_speak() {
+    for content in [&b"<!DOCTYPE html><p>not a database, though longer than its header would be</p>"[..], &[0x1f; 9000]]
+    {
+        let place = Place::new();
+        fs::write(place.path(), content).unwrap();
+        let error = place.connect().err().unwrap();
+        assert_eq!((error.stage, code(&error)), (Stage::Speaks, 26));
+        assert_eq!(fs::read(place.path()).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_schema_that_this_sqlite_cannot_read_does_not_speak() {
+    let place = Place::with(&format!(
+        "{ORIGINAL} PRAGMA writable_schema = ON; \
+         UPDATE sqlite_master SET sql = 'CREATE TABLE stuff (id INTEGER PRIMARY KEY) FROBNICATE';"
+    ));
+    let error = place.connect().err().unwrap();
+    assert_eq!((error.stage, code(&error)), (Stage::Speaks, 11));
+}
+
+#[test]
+fn an_administrators_file_keeps_its_journal_and_its_bytes() {
+    let place = Place::with(ORIGINAL);
+    let before = fs::read(place.path()).unwrap();
+    let mut connection = place.connect().unwrap();
+    connection.page(None, 20).unwrap();
+    connection.ping().unwrap();
+    assert_eq!(fs::read(place.path()).unwrap(), before);
+    let mut other = place.connect_to("other", Create::File).unwrap();
+    other.create_table().unwrap();
+    assert_eq!(place.shell("PRAGMA journal_mode"), "delete\n");
+    assert!(!place.beside("-wal").exists());
+}
+
+#[test]
+fn our_own_file_has_a_write_ahead_log() {
+    let (place, _connection) = Place::ours();
+    assert_eq!(place.shell("PRAGMA journal_mode"), "wal\n");
+}
+
+#[test]
+fn many_who_create_the_same_file_at_once_agree() {
+    let place = Place::new();
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut connection = place.connect_to("stuff", Create::File).unwrap();
+                    let made = connection.create_table();
+                    connection.insert("a", "b").unwrap();
+                    made
+                })
+            })
+            .collect();
+        makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+    });
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+    for error in made.into_iter().filter_map(Result::err) {
+        assert_eq!(error.stage, Stage::Schema, "{error}");
+    }
+    assert_eq!(place.shell("SELECT count(*) FROM stuff; PRAGMA journal_mode"), "8\nwal\n");
+}
+
+#[test]
+fn a_replaced_file_is_noticed_in_both_journal_modes() {
+    for mode in ["DELETE", "WAL"] {
+        let place = Place::with(&format!("PRAGMA journal_mode = {mode}; {ORIGINAL}"));
+        let mut connection = place.connect().unwrap();
+        connection.insert("old", "").unwrap();
+        let new = place.beside(".new");
+        super::shell(&new, &format!("{ORIGINAL} INSERT INTO stuff VALUES (5, 'new', '')"));
+        fs::rename(&new, place.path()).unwrap();
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(place.beside(suffix));
+        }
+        assert!(matches!(connection.insert("lost", ""), Err(crate::database::WriteError::NotSaved(_))), "{mode}");
+        assert!(!connection.usable(), "{mode}");
+        assert!(connection.page(None, 20).is_err(), "{mode}");
+        drop(connection);
+        let rows = place.connect().unwrap().page(None, 20).unwrap().rows;
+        assert_eq!(rows.iter().map(|row| row.stuff.as_str()).collect::<Vec<_>>(), ["new"], "{mode}");
+        assert_eq!(place.shell("SELECT stuff FROM stuff; PRAGMA integrity_check"), "new\nok\n", "{mode}");
+    }
+}
+
+#[test]
+fn configtest_says_what_is_missing_and_creates_nothing() {
+    let place = Place::new();
+    let says = |path: &std::path::Path| super::File::new(path.to_owned()).check_offline().join("\n");
+    assert!(says(&place.path()).contains("DBTEST_INIT"));
+    assert!(!place.path().exists());
+    let nowhere = place.directory.path().join("no/such/a.db");
+    let missing = format!("the directory {} does not", place.directory.path().join("no").display());
+    assert!(says(&nowhere).contains(&missing), "{}", says(&nowhere));
+    assert!(says(place.directory.path()).contains("is a directory"));
+    place.shell(ORIGINAL);
+    assert_eq!(says(&place.path()), "");
+}
