@@ -1,21 +1,42 @@
 //! The application: one form over one table.
 //!
 //! [`answer`] takes a request for something below a Location and gives the response. It knows neither httpd
-//! nor which database it talks to, so all of it is tested without either.
+//! nor which database it talks to, so all of it is tested without either. `routes.rs` is the way in.
 
+mod check;
+mod child;
+mod create;
+mod failure;
 mod form;
 mod headers;
+mod health;
 pub mod http;
+mod json;
+mod list;
+mod model;
 mod negotiate;
 mod origin;
+mod problem;
+mod routes;
+mod status;
+mod stuff;
+mod style;
+mod table;
 #[cfg(test)]
 mod testing;
+mod words;
 
+use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::config::Resolved;
-use crate::database::Services;
+use askama::Template;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::config::{Detail, Resolved};
+use crate::database::{Create, Service, Services};
+use form::Form;
 use http::{Request, Response};
+use negotiate::Format;
 
 /// The place that a request is for: one Location with its settings.
 #[derive(Clone, Copy)]
@@ -36,17 +57,79 @@ pub struct PlaceView<'a> {
 }
 
 /// Answers a request for something below a Location.
-pub fn answer(_request: &mut dyn Request, _place: &Place) -> Response {
-    let mut response =
-        Response::whole(503, "text/plain; charset=utf-8", Arc::new(b"The pages are on their way.\n".to_vec()));
+pub fn answer(request: &mut dyn Request, place: &Place) -> Response {
+    // lets the suite prove that a panic costs one request and no more
+    #[cfg(debug_assertions)]
+    assert!(request.method() != "GET" || request.query() != Some("panic"), "asked to panic by ?panic");
+    let mut response = routes::answer(request, place);
     headers::complete(&mut response);
     response
 }
 
 /// Answers a request to the handler `dbtest-status`: every database of this server, side by side.
-pub fn status(_request: &mut dyn Request, _places: &[PlaceView]) -> Response {
-    let mut response =
-        Response::whole(503, "text/plain; charset=utf-8", Arc::new(b"The pages are on their way.\n".to_vec()));
+pub fn status(request: &mut dyn Request, places: &[PlaceView]) -> Response {
+    let mut response = status::answer(request, places);
     headers::complete(&mut response);
     response
 }
+
+impl Place<'_> {
+    /// The connections of this child to this place's database. The default database makes its file and
+    /// table on first use; one that the administrator named is never created.
+    fn service(&self) -> Arc<Service> {
+        let Resolved { target, table, limits, connections, is_default_database, .. } = &**self.settings;
+        let create = if *is_default_database { Create::File } else { Create::Never };
+        self.services.get(target, table, *limits, *connections, create)
+    }
+
+    /// Whether this visitor is told everything when the database fails.
+    fn tells_all(&self, request: &dyn Request) -> bool {
+        self.settings.detail == Detail::Full || request.trusted()
+    }
+}
+
+/// What a segment of a path may hold unescaped (RFC 3986, pchar), and the slash.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
+/// The address of the list: "/dbtest/", escaped as a URL.
+fn home(request: &dyn Request) -> String {
+    let mut home = String::with_capacity(request.base().len() + 16);
+    // writing into memory cannot fail
+    let _ = write!(home, "{}/", utf8_percent_encode(request.base(), PATH));
+    home
+}
+
+/// The format to answer in, by `?format=` or Accept.
+fn wanted_format(request: &dyn Request, offers: &[Format]) -> Format {
+    let form = request.query().and_then(|query| Form::parse(query.as_bytes()).ok()).unwrap_or_default();
+    negotiate::choose(form.get("format"), request.header("Accept"), offers)
+}
+
+/// A template as bytes.
+fn render(template: &impl Template) -> Vec<u8> {
+    let mut out = String::with_capacity(8 * 1024);
+    // our templates write only strings and numbers, into memory: neither fails
+    let _ = template.render_into(&mut out);
+    out.into_bytes()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,18 @@
-//! A request without a server, for the tests of this module.
+//! A request without a server and a database without a disk, for the tests of this module.
 
 use std::cell::RefCell;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::http::{Body, BodyError, Level, Request, Response};
+use super::{Place, PlaceView};
+use crate::config::{Detail, Resolved};
+use crate::database::{
+    self, About, Cause, Connection, Create, Error, Limits, Page, Row, Services, Setting, Stage, Table, Target,
+    WriteError,
+};
 
 /// What a test asks.
 pub struct Asked {
@@ -126,4 +136,163 @@ pub fn text(response: &Response) -> String {
 /// The value of a header of a response; empty if there is none.
 pub fn header<'a>(response: &'a Response, name: &str) -> &'a str {
     response.headers.iter().find(|(other, _)| *other == name).map_or("", |(_, value)| value)
+}
+
+/// A database in memory that fails when it is told to.
+#[derive(Debug, Default)]
+pub struct Fake {
+    pub rows: Mutex<Vec<Row>>,
+    /// How a read fails.
+    pub read: Mutex<Option<fn() -> Error>>,
+    /// How a write fails; the row is stored all the same if it is `Unknown`.
+    pub write: Mutex<Option<fn() -> WriteError>>,
+    pub created: AtomicU32,
+}
+
+/// What a fake's connection says of itself: markup, to prove that it is escaped.
+pub const VERSION: &str = "1.0 <beta>";
+
+impl Fake {
+    pub fn with_rows(count: i64) -> Arc<Self> {
+        let row = |id| Row { id, stuff: format!("stuff {id}"), things: format!("things {id}") };
+        Arc::new(Self { rows: Mutex::new((1..=count).map(row).collect()), ..Self::default() })
+    }
+}
+
+#[derive(Debug)]
+struct FakeTarget(Arc<Fake>);
+
+struct FakeConnection(Arc<Fake>, About);
+
+/// An error of the stage that a test is about.
+pub fn broken(stage: Stage) -> Error {
+    Error { stage, doing: "asking secrethost".into(), cause: Cause::Closed }
+}
+
+impl Target for FakeTarget {
+    fn kind(&self) -> &'static str {
+        "fake"
+    }
+    fn masked(&self) -> String {
+        "fake://secrethost/db".into()
+    }
+    fn has_inline_password(&self) -> bool {
+        false
+    }
+    fn check_offline(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+    fn create_statement(&self, table: &Table) -> String {
+        format!("CREATE TABLE {} (id < 5)", table.quoted())
+    }
+    fn connect(&self, _: &Table, _: &Limits, _: Create) -> Result<Box<dyn Connection>, Error> {
+        let about = About {
+            product: "Fake",
+            version: VERSION.into(),
+            database: "db".into(),
+            host: "nowhere".into(),
+            role: "tester".into(),
+            transport: "memory".into(),
+        };
+        Ok(Box::new(FakeConnection(Arc::clone(&self.0), about)))
+    }
+}
+
+impl Connection for FakeConnection {
+    fn about(&self) -> &About {
+        &self.1
+    }
+    fn page(&mut self, before: Option<i64>, size: u32) -> Result<Page, Error> {
+        if let Some(error) = *self.0.read.lock().unwrap() {
+            return Err(error());
+        }
+        let all = self.0.rows.lock().unwrap();
+        let older = all.iter().rev().filter(|row| before.is_none_or(|before| row.id < before));
+        let mut rows: Vec<Row> = older.take(size as usize + 1).cloned().collect();
+        let more = rows.len() > size as usize;
+        rows.truncate(size as usize);
+        Ok(Page { rows, more, took: Duration::from_micros(1234) })
+    }
+    fn insert(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError> {
+        if let Some(error) = *self.0.write.lock().unwrap() {
+            return Err(error());
+        }
+        let mut rows = self.0.rows.lock().unwrap();
+        let id = rows.last().map_or(1, |row| row.id + 1);
+        rows.push(Row { id, stuff: stuff.into(), things: things.into() });
+        Ok(id)
+    }
+    fn create_table(&mut self) -> Result<(), Error> {
+        self.0.created.fetch_add(1, Ordering::SeqCst);
+        *self.0.read.lock().unwrap() = None;
+        Ok(())
+    }
+    fn reset_table(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+    fn ping(&mut self) -> Result<(), Error> {
+        self.0.read.lock().unwrap().map_or(Ok(()), |error| Err(error()))
+    }
+    fn usable(&self) -> bool {
+        true
+    }
+}
+
+/// A place with a database, and the child's services: what the server hands to the application.
+pub struct Site {
+    pub settings: Resolved,
+    services: Services,
+}
+
+impl Site {
+    pub fn fake(fake: &Arc<Fake>) -> Self {
+        Self::of(Arc::new(FakeTarget(Arc::clone(fake))))
+    }
+
+    /// A real SQLite file.
+    pub fn sqlite(file: &Path) -> Self {
+        let setting = Setting { state_dir: Path::new("/nonexistent"), password: None };
+        Self::of(database::parse(&format!("sqlite:{}", file.display()), &setting).unwrap())
+    }
+
+    fn of(target: Arc<dyn Target>) -> Self {
+        let limit = Duration::from_secs(5);
+        let settings = Resolved {
+            target,
+            is_default_database: false,
+            table: Arc::new(Table::default()),
+            page_size: 20,
+            read_only: false,
+            create_table: false,
+            detail: Detail::Brief,
+            limits: Limits { connect: limit, query: limit, wait: limit },
+            connections: 1,
+            max_body: 65536,
+        };
+        Self { settings, services: Services::new(1) }
+    }
+
+    pub fn set(mut self, change: impl FnOnce(&mut Resolved)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    pub fn answer(&self, asked: &mut Asked) -> Response {
+        let settings = Arc::new(self.settings.clone());
+        super::answer(asked, &Place { settings: &settings, services: &self.services, children: 4 })
+    }
+
+    pub fn get(&self, url: &str) -> Response {
+        self.answer(&mut Asked::get(url))
+    }
+
+    pub fn status(&self, asked: &mut Asked, locations: &[&str]) -> Response {
+        let settings = Arc::new(self.settings.clone());
+        let place = Place { settings: &settings, services: &self.services, children: 4 };
+        let views: Vec<PlaceView> = locations.iter().map(|location| PlaceView { location, place }).collect();
+        super::status(asked, &views)
+    }
 }

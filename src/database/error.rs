@@ -143,6 +143,21 @@ impl WriteError {
     }
 }
 
+/// SQLSTATE 42P01, undefined_table (PostgreSQL, appendix "PostgreSQL Error Codes").
+const UNDEFINED_TABLE: &str = "42P01";
+
+impl Error {
+    /// Whether the table itself is not there, so that creating it is the cure.
+    pub fn is_missing_table(&self) -> bool {
+        match &self.cause {
+            Cause::Server(error) => error.code == UNDEFINED_TABLE,
+            // SQLITE_ERROR is all that SQLite says; the stage tells what it was about
+            Cause::Sqlite { code, .. } => self.stage == Stage::Schema && *code == 1,
+            _ => false,
+        }
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {

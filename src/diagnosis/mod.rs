@@ -26,7 +26,7 @@ use crate::config::Resolved;
 use crate::database::{Error, Target};
 
 pub use catalogue::{Entry, entries, explain};
-pub use changes::Changes;
+pub use changes::{Change, Changes};
 pub use climb::{Climb, Trial};
 pub use examiner::Examiner;
 pub use json::json;

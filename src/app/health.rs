@@ -1,0 +1,28 @@
+//! One line for a load balancer or a monitor. The service behind it asks the database at most once a second.
+
+use std::sync::Arc;
+
+use super::child::CHILD;
+use super::http::{Request, Response};
+use super::negotiate::Format;
+use super::{Place, failure, wanted_format};
+
+/// Answers GET health.
+pub fn get(request: &mut dyn Request, place: &Place) -> Response {
+    let format = wanted_format(request, &[Format::Text, Format::Json]);
+    let (status, ok, line) = match place.service().ping() {
+        Ok(()) => {
+            CHILD.works(request, place);
+            (200, true, "ok".to_owned())
+        }
+        Err(refusal) => {
+            let (status, line) = failure::in_one_line(request, place, refusal.into());
+            (status, false, line)
+        }
+    };
+    let body = match format {
+        Format::Json => format!("{}\n", serde_json::json!({ "ok": ok, "says": line })),
+        _ => format!("{line}\n"),
+    };
+    Response::whole(status, format.content_type(), Arc::new(body.into_bytes()))
+}

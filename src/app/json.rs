@@ -1,0 +1,110 @@
+//! The JSON that machines get. Names are never changed, only added.
+
+use serde::Serialize;
+
+use super::model::Entry;
+use crate::database::{About, Page, Row};
+
+#[derive(Serialize)]
+struct RowShape<'a> {
+    id: i64,
+    stuff: &'a str,
+    things: &'a str,
+}
+
+impl<'a> From<&'a Row> for RowShape<'a> {
+    fn from(row: &'a Row) -> Self {
+        Self { id: row.id, stuff: &row.stuff, things: &row.things }
+    }
+}
+
+#[derive(Serialize)]
+struct AboutShape<'a> {
+    product: &'a str,
+    version: &'a str,
+    name: &'a str,
+    host: &'a str,
+    role: &'a str,
+    transport: &'a str,
+}
+
+#[derive(Serialize)]
+struct ListShape<'a> {
+    rows: Vec<RowShape<'a>>,
+    /// The `before` of the next older page; null on the last.
+    older: Option<i64>,
+    read_only: bool,
+    database: Option<AboutShape<'a>>,
+    took_ms: f64,
+}
+
+#[derive(Serialize)]
+struct ErrorShape<'a> {
+    id: Option<&'a str>,
+    message: &'a str,
+    /// Of a write: "no" or "unknown".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved: Option<&'a str>,
+    /// The whole report of the check, for who may see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<serde_json::Value>,
+}
+
+/// A page of rows.
+pub fn list(page: &Page, older: Option<i64>, read_only: bool, about: Option<&About>) -> Vec<u8> {
+    let database = about.map(|about| AboutShape {
+        product: about.product,
+        version: &about.version,
+        name: &about.database,
+        host: &about.host,
+        role: &about.role,
+        transport: &about.transport,
+    });
+    let took_ms = (page.took.as_secs_f64() * 1e6).round() / 1e3;
+    bytes(&ListShape { rows: page.rows.iter().map(RowShape::from).collect(), older, read_only, database, took_ms })
+}
+
+/// One row, as the answer to its creation.
+pub fn created(id: i64, entry: &Entry) -> Vec<u8> {
+    bytes(&RowShape { id, stuff: entry.text("stuff"), things: entry.text("things") })
+}
+
+/// One row as a line of an export, at the end of `out`.
+pub fn line(out: &mut Vec<u8>, row: &Row) {
+    // serialising strings and numbers into memory cannot fail
+    let _ = serde_json::to_writer(&mut *out, &RowShape::from(row));
+    out.push(b'\n');
+}
+
+/// The mistakes of an entry, by field.
+pub fn mistakes(entry: &Entry) -> Vec<u8> {
+    let mut errors = serde_json::Map::new();
+    for input in &entry.inputs {
+        if let Some(mistake) = &input.mistake {
+            errors.insert(input.field.name.into(), mistake.as_str().into());
+        }
+    }
+    bytes(&serde_json::json!({ "errors": errors }))
+}
+
+/// A failure: `{"error":{"id":…,"message":…}}`.
+pub fn error(id: Option<&str>, message: &str) -> Vec<u8> {
+    failure(id, message, None, None)
+}
+
+/// A failure of the database; `report` is JSON already.
+pub fn failure(id: Option<&str>, message: &str, saved: Option<&str>, report: Option<&str>) -> Vec<u8> {
+    let report = report.and_then(|report| serde_json::from_str(report).ok());
+    #[derive(Serialize)]
+    struct Outer<'a> {
+        error: ErrorShape<'a>,
+    }
+    bytes(&Outer { error: ErrorShape { id, message, saved, report } })
+}
+
+fn bytes(value: &impl Serialize) -> Vec<u8> {
+    // serialising strings and numbers into memory cannot fail
+    let mut bytes = serde_json::to_vec(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}

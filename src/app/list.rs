@@ -1,0 +1,163 @@
+//! The page: the newest rows and the form; older rows by key; all of them as a stream.
+//!
+//! What a GET renders depends on its [`Wanted`] and the settings alone, never on who asks: requests that
+//! wait for the same thing are answered with the same bytes.
+
+use std::sync::{Arc, LazyLock};
+
+use askama::Template;
+
+use super::child::CHILD;
+use super::failure::{self, Attempt};
+use super::form::Form;
+use super::http::{Body, Request, Response, Sink};
+use super::model::{Entry, Model};
+use super::negotiate::{self, Format};
+use super::stuff::STUFF;
+use super::{Place, json, problem, render};
+use crate::config::Resolved;
+use crate::database::{About, Page, Refusal, Row, Service};
+
+/// An export is handed to the client in pieces of about this many bytes.
+const PIECE: usize = 16 * 1024;
+
+/// What a GET asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Wanted {
+    /// Only rows with a smaller id.
+    before: Option<i64>,
+    /// Mark this row, which was just added.
+    saved: Option<i64>,
+    format: Format,
+}
+
+#[derive(Template)]
+#[template(path = "list.html")]
+struct ListPage<'a> {
+    home: &'static str,
+    here: &'static str,
+    settings: &'a Resolved,
+    model: &'static Model,
+    entry: &'a Entry,
+    page: &'a Page,
+    about: Option<&'a About>,
+    before: Option<i64>,
+    older: Option<i64>,
+    saved: Option<i64>,
+    /// Whether the saved row is among the rows.
+    saved_here: bool,
+}
+
+impl ListPage<'_> {
+    fn is_new(&self, row: &Row) -> bool {
+        self.saved == Some(row.id)
+    }
+}
+
+/// Answers GET.
+pub fn get(request: &mut dyn Request, place: &Place) -> Response {
+    let (wanted, all) = match read_query(request) {
+        Ok(wanted) => wanted,
+        Err(message) => {
+            let format = super::wanted_format(request, &[Format::Html, Format::Json]);
+            return problem::bad_request(request, format, &message);
+        }
+    };
+    if all {
+        return export(request, place);
+    }
+    match body(&place.service(), place.settings, wanted) {
+        Ok(body) => {
+            CHILD.works(request, place);
+            Response::whole(200, wanted.format.content_type(), body)
+        }
+        Err(refusal) => failure::answer(request, place, wanted.format, &Attempt::Read, refusal),
+    }
+}
+
+/// Reads the query string; the second is whether everything is wanted.
+fn read_query(request: &dyn Request) -> Result<(Wanted, bool), String> {
+    let offers = &[Format::Html, Format::Json];
+    let accept = request.header("Accept");
+    let Some(query) = request.query() else {
+        return Ok((Wanted { before: None, saved: None, format: negotiate::choose(None, accept, offers) }, false));
+    };
+    let form = Form::parse(query.as_bytes()).map_err(|error| format!("The query string has {error}."))?;
+    let id = |name: &str| form.get(name).map(|value| id_in(name, value)).transpose();
+    let format = negotiate::choose(form.get("format"), accept, offers);
+    Ok((Wanted { before: id("before")?, saved: id("saved")?, format }, form.get("all").is_some()))
+}
+
+/// A key as it stands in a query string: decimal digits, perhaps a minus sign.
+fn id_in(name: &str, value: &[u8]) -> Result<i64, String> {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let number = text.parse().ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    number.ok_or_else(|| format!("\"{name}\" must be the id of a row: a whole number."))
+}
+
+/// The rendered page.
+fn body(service: &Service, settings: &Resolved, wanted: Wanted) -> Result<Arc<Vec<u8>>, Refusal> {
+    let page = service.page(wanted.before, settings.page_size)?;
+    let about = service.about();
+    Ok(Arc::new(rendered(&page, about.as_deref(), settings, wanted)))
+}
+
+fn rendered(page: &Page, about: Option<&About>, settings: &Resolved, wanted: Wanted) -> Vec<u8> {
+    static BLANK: LazyLock<Entry> = LazyLock::new(|| STUFF.blank());
+    let older = page.rows.last().map(|row| row.id).filter(|_| page.more);
+    if wanted.format == Format::Json {
+        return json::list(page, older, settings.read_only, about);
+    }
+    render(&ListPage {
+        home: "./",
+        here: "rows",
+        settings,
+        model: &STUFF,
+        entry: &BLANK,
+        page,
+        about,
+        before: wanted.before,
+        older,
+        saved: wanted.saved,
+        saved_here: page.rows.iter().any(|row| Some(row.id) == wanted.saved),
+    })
+}
+
+/// The whole table, one JSON object a line, in constant memory.
+fn export(request: &dyn Request, place: &Place) -> Response {
+    let service = place.service();
+    // a failure that can be known before the first byte gets its proper status
+    if let Err(refusal) = service.page(None, 1) {
+        return failure::answer(request, place, Format::Json, &Attempt::Read, refusal);
+    }
+    CHILD.works(request, place);
+    let location = request.base().to_owned();
+    let stream = move |sink: &mut Sink| {
+        let mut buffer = Vec::with_capacity(PIECE + 1024);
+        let mut wanted = true;
+        let outcome = service.export(&mut |row| {
+            json::line(&mut buffer, row);
+            if buffer.len() >= PIECE {
+                wanted = sink(&buffer);
+                buffer.clear();
+            }
+            wanted
+        });
+        let message = outcome.err().map(|refusal| format!("{location}: the export broke off: {refusal}"));
+        if message.is_some() {
+            // for a client that cannot see how the connection ends: a last line that is no row
+            buffer.extend(json::error(None, "the export broke off here: this is not the whole table"));
+        }
+        if wanted && !buffer.is_empty() {
+            sink(&buffer);
+        }
+        message.map_or(Ok(()), Err)
+    };
+    Response {
+        status: 200,
+        content_type: "application/x-ndjson",
+        headers: Vec::new(),
+        body: Body::Stream(Arc::new(stream)),
+    }
+}

@@ -1,0 +1,71 @@
+//! Which page answers which path and method: one table. A page is a file beside this one and a line here.
+
+use super::http::{Body, Request, Response};
+use super::{Place, check, create, health, list, problem, style, table};
+
+/// Answers one method of one path.
+type Page = fn(&mut dyn Request, &Place) -> Response;
+
+/// A path below the Location and what may be done there.
+struct Route {
+    path: &'static str,
+    /// HEAD goes with GET, OPTIONS with all.
+    methods: &'static [(&'static str, Page)],
+}
+
+static ROUTES: &[Route] = &[
+    Route { path: "/", methods: &[("GET", list::get), ("POST", create::post)] },
+    Route { path: "/check", methods: &[("GET", check::get)] },
+    Route { path: "/health", methods: &[("GET", health::get)] },
+    Route { path: "/create", methods: &[("POST", table::post)] },
+    Route { path: "/style.css", methods: &[("GET", style::get)] },
+    Route { path: "", methods: &[("GET", add_slash), ("POST", add_slash)] },
+];
+
+/// Finds the page and lets it answer.
+pub fn answer(request: &mut dyn Request, place: &Place) -> Response {
+    let Some(route) = ROUTES.iter().find(|route| route.path == request.path()) else {
+        return problem::not_found(request);
+    };
+    let wanted = match request.method() {
+        "HEAD" => "GET",
+        method => method,
+    };
+    match route.methods.iter().find(|(method, _)| *method == wanted) {
+        Some((_, page)) => headless(page(request, place), request.method()),
+        None if wanted == "OPTIONS" => Response { status: 204, ..Response::default() }.with("Allow", route.allow()),
+        None => problem::method_not_allowed(request, route.allow()),
+    }
+}
+
+/// HEAD keeps a body whose length is known, which the server measures and drops; a stream is never begun.
+fn headless(mut response: Response, method: &str) -> Response {
+    if method == "HEAD" && matches!(response.body, Body::Stream(_)) {
+        response.body = Body::Empty;
+    }
+    response
+}
+
+impl Route {
+    /// The value of Allow.
+    fn allow(&self) -> String {
+        let mut allow = String::new();
+        for (method, _) in self.methods {
+            allow.push_str(method);
+            allow.push_str(if *method == "GET" { ", HEAD, " } else { ", " });
+        }
+        allow + "OPTIONS"
+    }
+}
+
+/// Links on the page are relative to the slash. A browser repeats a POST as it is only after 308.
+fn add_slash(request: &mut dyn Request, _: &Place) -> Response {
+    let mut target = super::home(request);
+    if let Some(query) = request.query() {
+        // httpd refuses control characters in a request line; this keeps a header free of them whatever comes
+        target.push('?');
+        target.extend(query.chars().filter(|c| c.is_ascii_graphic()));
+    }
+    let status = if request.method() == "POST" { 308 } else { 301 };
+    Response { status, ..Response::default() }.with("Location", target)
+}
