@@ -1,18 +1,115 @@
-//! PostgreSQL.
+//! PostgreSQL, and the poolers that speak its protocol.
+//!
+//! The protocol is tokio-postgres', without its runtime: no thread is started in httpd's children. Everything around
+//! it is ours, since each step needs a deadline and an answer of its own when it fails:
+//!
+//! - `settings`: what the administrator wrote.
+//! - `resolve`, `socket`, `tls`, `negotiate`: the steps to a session, one function each. The diagnosis uses the same.
+//! - `open`: several hosts and kinds of encryption, in libpq's order.
+//! - `wire`, `drive`: the driver's futures over a blocking socket. `startup` listens in.
+//! - `statements`, `connection`: the table.
+//! - `failure`: errors.
+
+pub mod connection;
+pub mod deadline;
+pub mod drive;
+pub mod failure;
+pub mod negotiate;
+pub mod open;
+pub mod resolve;
 pub mod settings;
-use super::{Kind, ParseError, Setting, Target};
+pub mod socket;
+pub mod startup;
+mod statements;
+pub mod tls;
+pub mod wire;
+
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::{Connection, Create, Error, Kind, Limits, ParseError, Setting, Table, Target};
+use connection::PgConnection;
+use deadline::Deadline;
+use open::{Attempts, Opened};
+use settings::PgSettings;
+
 /// The kind.
 pub struct Postgresql;
+
 impl Kind for Postgresql {
     fn name(&self) -> &'static str {
         "postgresql"
     }
+
     fn recognises(&self, text: &str) -> bool {
-        text.contains('=') || text.starts_with("postgres")
+        settings::recognises(text)
     }
-    fn parse(&self, _: &str, _: &Setting) -> Result<Arc<dyn Target>, ParseError> {
-        todo!()
+
+    fn parse(&self, text: &str, setting: &Setting) -> Result<Arc<dyn Target>, ParseError> {
+        Ok(Arc::new(PgTarget::new(settings::parse(text, setting)?)))
+    }
+}
+
+/// A database on a PostgreSQL server.
+#[derive(Debug)]
+pub struct PgTarget {
+    settings: Arc<PgSettings>,
+    /// A pooler is in between: named statements are not used.
+    pooled: Arc<AtomicBool>,
+}
+
+impl PgTarget {
+    pub fn new(settings: PgSettings) -> Self {
+        Self { settings: Arc::new(settings), pooled: Arc::default() }
+    }
+
+    /// What was configured.
+    pub fn settings(&self) -> &PgSettings {
+        &self.settings
+    }
+
+    /// Opens a session, with every attempt that failed on the way.
+    pub fn open(&self, limits: &Limits) -> Result<Opened, Attempts> {
+        open::open(&self.settings, Deadline::after(limits.connect))
+    }
+
+    /// The page's connection over a session, whoever opened it.
+    pub fn connection(&self, opened: Opened, table: &Table, limits: &Limits) -> PgConnection {
+        PgConnection::new(opened, Arc::clone(&self.settings), Arc::clone(&self.pooled), table, limits)
+    }
+}
+
+impl Target for PgTarget {
+    fn kind(&self) -> &'static str {
+        Postgresql.name()
+    }
+
+    fn masked(&self) -> String {
+        self.settings.masked()
+    }
+
+    fn has_inline_password(&self) -> bool {
+        self.settings.inline_password
+    }
+
+    fn check_offline(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+
+    fn create_statement(&self, table: &Table) -> String {
+        statements::create(table)
+    }
+
+    fn connect(&self, table: &Table, limits: &Limits, _: Create) -> Result<Box<dyn Connection>, Error> {
+        match self.open(limits) {
+            Ok(opened) => Ok(Box::new(self.connection(opened, table, limits))),
+            Err(attempts) => Err(attempts.into_error()),
+        }
     }
 }
 
@@ -21,26 +118,4 @@ impl Kind for Postgresql {
 pub mod support;
 
 #[cfg(test)]
-mod tests {
-    use super::support::{Cluster, PgBouncer, Pki};
-
-    #[test]
-    fn a_cluster_starts_with_tls_behind_a_pooler() {
-        let pki = Pki::new("tests");
-        let cluster = Cluster::with_conf(
-            "local all all trust\nhost all all all trust",
-            &pki.conf(&pki.issue("localhost", &["localhost", "127.0.0.1"])),
-        );
-        assert_eq!(cluster.psql("SHOW ssl"), "on");
-        let standby = cluster.standby("local all all trust", "");
-        assert_eq!(standby.psql("SELECT pg_is_in_recovery()"), "t");
-        cluster.sigstop();
-        cluster.sigcont();
-        cluster.reload();
-        cluster.restart();
-        cluster.psql("CREATE ROLE app LOGIN");
-        let pooler = PgBouncer::new(&cluster, "\"app\" \"\"\n", "pool_mode = transaction");
-        let client = postgres::Client::connect(&pooler.tcp_url("app", "postgres"), postgres::NoTls);
-        client.unwrap_or_else(|e| panic!("{e:?}: {}", pooler.log())).simple_query("SELECT 1").unwrap();
-    }
-}
+mod tests;

@@ -1,0 +1,144 @@
+//! The executor: runs one future of tokio-postgres to its end in the calling thread.
+//!
+//! There is nothing to wake: the stream blocks by itself, so a future that is pending is polled again at once. A turn
+//! first lets the driver write what is to be written, then grants it one read.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio_postgres::Connection;
+
+use super::deadline::Deadline;
+use super::wire::{Broken, Control, Grant, Wire};
+
+/// Why a future did not come to its end.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server's error, or one of the driver's.
+    Postgres(tokio_postgres::Error),
+    /// The stream broke.
+    Broken(Broken),
+    /// Nothing moved any more: the driver waits for something that will not come.
+    Stalled,
+}
+
+/// What one operation came to.
+pub struct Outcome<T> {
+    pub result: Result<T, Failure>,
+    /// Something was sent.
+    pub sent: bool,
+}
+
+/// This many turns without a byte read or written are a driver that has lost its way. Messages that wait for room in a
+/// channel take a turn or two.
+const IDLE_TURNS: u32 = 8;
+
+/// Runs a future that owns its stream: the startup.
+pub fn start<T>(
+    control: &Control,
+    future: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Failure> {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in turns(control) {
+        control.with(|state| state.grant = Grant::Wait);
+        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+            return result.map_err(|error| failure(control, error));
+        }
+    }
+    Err(Failure::Stalled)
+}
+
+/// Runs a request over an open connection, within `limit`.
+pub fn run<T>(
+    connection: &mut Connection<Wire, Wire>,
+    control: &Control,
+    limit: Duration,
+    future: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Outcome<T> {
+    control.with(|state| {
+        state.deadline = Deadline::after(limit);
+        state.sent = false;
+    });
+    let result = turn_about(connection, control, future);
+    Outcome { result, sent: control.with(|state| state.sent) }
+}
+
+fn turn_about<T>(
+    connection: &mut Connection<Wire, Wire>,
+    control: &Control,
+    future: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Failure> {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in turns(control) {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+            return result.map_err(|error| failure(control, error));
+        }
+        for grant in [Grant::Nothing, Grant::Wait] {
+            control.with(|state| state.grant = grant);
+            if let Err(error) = poll(connection, &mut context) {
+                // the answer may have come whole before the stream ended
+                return match future.as_mut().poll(&mut context) {
+                    Poll::Ready(Ok(value)) => Ok(value),
+                    Poll::Ready(Err(answer)) if answer.as_db_error().is_some() => Err(Failure::Postgres(answer)),
+                    _ => Err(error.map_or(Failure::Broken(Broken::Closed), |error| failure(control, error))),
+                };
+            }
+        }
+    }
+    Err(Failure::Stalled)
+}
+
+/// Takes what has arrived on an idle connection, without waiting: the server may have said goodbye.
+pub fn look(connection: &mut Connection<Wire, Wire>, control: &Control) -> Result<(), Failure> {
+    control.with(|state| state.grant = Grant::Look);
+    let result = poll(connection, &mut Context::from_waker(Waker::noop()));
+    control.with(|state| state.grant = Grant::Nothing);
+    result.map_err(|error| error.map_or(Failure::Broken(Broken::Closed), |error| failure(control, error)))
+}
+
+/// Writes what is queued (a farewell), and reads nothing.
+pub fn flush(connection: &mut Connection<Wire, Wire>) {
+    // whoever is being taken leave of may be gone already
+    let _ = poll(connection, &mut Context::from_waker(Waker::noop()));
+}
+
+/// Lets the connection go on until it is pending. `Err(None)` is an orderly end.
+fn poll(
+    connection: &mut Connection<Wire, Wire>,
+    context: &mut Context<'_>,
+) -> Result<(), Option<tokio_postgres::Error>> {
+    loop {
+        match connection.poll_message(context) {
+            Poll::Pending => return Ok(()),
+            // notices: nobody listens
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(error))) => return Err(Some(error)),
+            Poll::Ready(None) => return Err(None),
+        }
+    }
+}
+
+/// Turns, for as long as something moves.
+fn turns(control: &Control) -> impl Iterator<Item = ()> {
+    let mut idle = 0;
+    std::iter::from_fn(move || {
+        let moved = control.with(|state| std::mem::replace(&mut state.moved, false));
+        idle = if moved { 0 } else { idle + 1 };
+        (idle <= IDLE_TURNS).then_some(())
+    })
+}
+
+/// How the stream broke says more than what the driver makes of it; what the server answered says most.
+fn failure(control: &Control, error: tokio_postgres::Error) -> Failure {
+    if error.as_db_error().is_some() {
+        return Failure::Postgres(error);
+    }
+    match control.with(|state| state.broken.take()) {
+        Some(broken) => Failure::Broken(broken),
+        None => Failure::Postgres(error),
+    }
+}

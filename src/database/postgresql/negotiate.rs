@@ -1,0 +1,198 @@
+//! The steps from an address to a ready session, each usable by itself: the diagnosis walks them one by one, and the
+//! page's own connection is made of the same.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use tokio_postgres::{Client, Connection, config};
+
+use crate::database::{Cause, Error, ServerError, Stage};
+
+use super::deadline::Deadline;
+use super::drive;
+use super::failure::startup_error;
+use super::settings::{ChannelBinding, PgSettings};
+use super::socket::{Address, Socket};
+use super::startup::Startup;
+use super::wire::{Control, Finished, Transport, Wire};
+
+/// What came back for an SSLRequest.
+#[derive(Debug)]
+pub enum SslReply {
+    /// The server expects a TLS handshake.
+    Yes,
+    /// It has none, and expects a startup in the clear.
+    No,
+    /// An error instead, e.g. of a server that cannot fork.
+    Error(Box<ServerError>),
+    /// The peer does not speak the protocol. An SSH server's greeting begins with an S as well: more than one byte came.
+    Foreign(Vec<u8>),
+    Closed,
+}
+
+/// A session that is ready for queries, with the driver's two halves.
+pub struct Session {
+    /// Present until the session is dropped.
+    pub client: Option<Client>,
+    pub connection: Connection<Wire, Wire>,
+    pub control: Control,
+    /// What the server said while it was made.
+    pub startup: Startup,
+}
+
+impl Drop for Session {
+    /// Says goodbye, which the server's log likes better than a connection cut off.
+    fn drop(&mut self) {
+        let broken = self.control.with(|state| {
+            state.deadline = Deadline::after(Duration::from_millis(50));
+            state.broken.is_some()
+        });
+        drop(self.client.take());
+        if !broken {
+            drive::flush(&mut self.connection);
+        }
+    }
+}
+
+/// A startup that failed, with what the server had said until then.
+#[derive(Debug)]
+pub struct StartFailed {
+    pub error: Error,
+    pub startup: Startup,
+}
+
+/// The number that asks for TLS (protocol, "SSLRequest").
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// Connects to one address.
+pub fn connect_socket(address: &Address, settings: &PgSettings, deadline: Deadline) -> Result<Socket, Error> {
+    Socket::connect(address, settings, deadline)
+        .map_err(|error| io_error(Stage::Reach, format!("connecting to {address}"), error, deadline))
+}
+
+/// Asks whether the server does TLS. The socket is good for what the answer says and nothing else.
+pub fn ssl_request(socket: &mut Socket, address: &Address, deadline: Deadline) -> Result<SslReply, Error> {
+    socket.end_by(deadline);
+    ask(socket)
+        .map_err(|error| io_error(Stage::Speaks, format!("asking {address} for TLS (SSLRequest)"), error, deadline))
+}
+
+fn ask(socket: &mut Socket) -> io::Result<SslReply> {
+    socket.write_all(&SSL_REQUEST)?;
+    let mut startup = Startup::default();
+    let mut buffer = [0; 1024];
+    loop {
+        let count = match socket.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            other => other?,
+        };
+        match (&buffer[..count], startup.spoke) {
+            (b"S", false) => return Ok(SslReply::Yes),
+            (b"N", false) => return Ok(SslReply::No),
+            ([], _) => return Ok(SslReply::Closed),
+            _ => {}
+        }
+        // a notice cannot come before the startup, so N with more behind it is somebody else's
+        if buffer[0] != b'E' && !startup.spoke {
+            return Ok(SslReply::Foreign(buffer[..count.min(64)].to_vec()));
+        }
+        startup.feed(&buffer[..count]);
+        if let Some(error) = startup.error {
+            return Ok(SslReply::Error(Box::new(error)));
+        }
+        if let Some(bytes) = startup.foreign {
+            return Ok(SslReply::Foreign(bytes));
+        }
+    }
+}
+
+/// Who logs in, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    pub user: String,
+    pub database: String,
+}
+
+impl Login {
+    /// As configured, or by libpq's defaults: the operating system's user of this process, and the database named alike.
+    pub fn of(settings: &PgSettings) -> Result<Self, Error> {
+        let user = match &settings.user {
+            Some(user) => user.clone(),
+            None => whoami::username().map_err(|error| Error {
+                stage: Stage::Who,
+                doing: "finding the name of the user that this process runs as, since no user is configured".into(),
+                cause: Cause::Driver(error.to_string()),
+            })?,
+        };
+        Ok(Self { database: settings.dbname.clone().unwrap_or_else(|| user.clone()), user })
+    }
+}
+
+/// Logs in over a transport that is ready for it. `spoke` says that the server is known to speak the protocol, since
+/// it answered an SSLRequest, with N perhaps.
+pub fn start(
+    transport: Transport,
+    settings: &PgSettings,
+    login: &Login,
+    address: &Address,
+    deadline: Deadline,
+    spoke: bool,
+) -> Result<Session, StartFailed> {
+    let control = Control::new(deadline);
+    let config = config(settings, login);
+    let future = config.connect_raw(Wire::new(transport, control.clone()), Finished);
+    let result = drive::start(&control, future);
+    let startup = control.with(|state| std::mem::take(&mut state.startup));
+    match result {
+        Ok((client, connection)) => {
+            // the tap has seen enough
+            control.with(|state| state.startup.ready = true);
+            Ok(Session { client: Some(client), connection, control, startup })
+        }
+        Err(failure) => {
+            let doing =
+                format!("logging in to {address} as role \"{}\" to database \"{}\"", login.user, login.database);
+            let mut error = startup_error(failure, &startup, spoke, deadline.limit(), doing);
+            explain_missing_password(&mut error, &startup, settings);
+            Err(StartFailed { error, startup })
+        }
+    }
+}
+
+fn explain_missing_password(error: &mut Error, startup: &Startup, settings: &PgSettings) {
+    if let (Some(request), None, Cause::Driver(text)) = (&startup.auth_request, &settings.password, &mut error.cause) {
+        *text = format!("the server asks for a password ({}) and none is configured", request.method());
+    }
+}
+
+/// The driver's share of the settings: who logs in, and how.
+fn config(settings: &PgSettings, login: &Login) -> config::Config {
+    let mut config = config::Config::new();
+    config.user(&login.user).dbname(&login.database);
+    let name = settings.application_name.as_ref().or(settings.fallback_application_name.as_ref());
+    config.application_name(name.map_or("mod_dbtest", String::as_str));
+    // libpq takes an empty password for none
+    if let Some(password) = settings.password.as_ref().filter(|secret| !secret.reveal().is_empty()) {
+        config.password(password.reveal());
+    }
+    if let Some(options) = &settings.options {
+        config.options(options);
+    }
+    config.channel_binding(match settings.channel_binding {
+        ChannelBinding::Disable => config::ChannelBinding::Disable,
+        ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+        ChannelBinding::Require => config::ChannelBinding::Require,
+    });
+    // what is below is settled: the driver is to take the stream as it is, and to ask it for its channel binding
+    config.ssl_mode(config::SslMode::Require).ssl_negotiation(config::SslNegotiation::Direct);
+    config
+}
+
+/// An error of the system, or the deadline.
+pub fn io_error(stage: Stage, doing: String, error: io::Error, deadline: Deadline) -> Error {
+    let cause = match error.kind() {
+        io::ErrorKind::TimedOut if error.raw_os_error().is_none() => Cause::TimedOut(deadline.limit()),
+        _ => Cause::Io(error),
+    };
+    Error { stage, doing, cause }
+}
