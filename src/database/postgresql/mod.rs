@@ -32,7 +32,7 @@ use super::{Connection, Create, Error, Kind, Limits, ParseError, Setting, Table,
 use connection::PgConnection;
 use deadline::Deadline;
 use open::{Attempts, Opened};
-use settings::PgSettings;
+use settings::{PgSettings, SslMode};
 
 /// The kind.
 pub struct Postgresql;
@@ -93,8 +93,16 @@ impl Target for PgTarget {
         self.settings.inline_password
     }
 
+    /// What was hardly meant, and certificate files that cannot be read. As root: whether the child may read them is
+    /// seen when it connects.
     fn check_offline(&self) -> Vec<String> {
-        Vec::new()
+        let mut problems = self.settings.suspicions();
+        if self.settings.sslmode != SslMode::Disable
+            && let Err(error) = tls::context(&self.settings)
+        {
+            problems.push(format!("{}: {}", error.doing, error.cause));
+        }
+        problems
     }
 
     fn file(&self) -> Option<&Path> {

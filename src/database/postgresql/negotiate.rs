@@ -137,7 +137,7 @@ pub fn start(
     address: &Address,
     deadline: Deadline,
     spoke: bool,
-) -> Result<Session, StartFailed> {
+) -> Result<Session, Box<StartFailed>> {
     let control = Control::new(deadline);
     let config = config(settings, login);
     let future = config.connect_raw(Wire::new(transport, control.clone()), Finished);
@@ -154,7 +154,7 @@ pub fn start(
                 format!("logging in to {address} as role \"{}\" to database \"{}\"", login.user, login.database);
             let mut error = startup_error(failure, &startup, spoke, deadline.limit(), doing);
             explain_missing_password(&mut error, &startup, settings);
-            Err(StartFailed { error, startup })
+            Err(Box::new(StartFailed { error, startup }))
         }
     }
 }

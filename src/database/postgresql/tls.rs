@@ -50,9 +50,9 @@ pub struct Failed {
     pub rejected: Option<(Peer, u32)>,
 }
 
-impl From<Error> for Failed {
+impl From<Error> for Box<Failed> {
     fn from(error: Error) -> Self {
-        Self { error, rejected: None }
+        Box::new(Failed { error, rejected: None })
     }
 }
 
@@ -82,14 +82,14 @@ pub fn context(settings: &PgSettings) -> Result<SslContext, Error> {
 }
 
 /// The handshake with `host` over a connected socket, within the socket's deadline.
-pub fn handshake(socket: Socket, settings: &PgSettings, host: &HostPort) -> Result<SslStream<Socket>, Failed> {
+pub fn handshake(socket: Socket, settings: &PgSettings, host: &HostPort) -> Result<SslStream<Socket>, Box<Failed>> {
     let doing = || format!("the TLS handshake with {}", name_of(host).unwrap_or_else(|| "the server".into()));
     let context = context(settings)?;
     let rejected = Rejected::default();
     let ssl = prepare(&context, settings, host, &rejected).map_err(|error| failed(&doing(), &error))?;
-    ssl.connect(socket).map_err(|error| Failed {
-        error: Error { stage: Stage::Tls, doing: doing(), cause: handshake_cause(error) },
-        rejected: rejected.lock().unwrap_or_else(PoisonError::into_inner).take(),
+    ssl.connect(socket).map_err(|error| {
+        let error = Error { stage: Stage::Tls, doing: doing(), cause: handshake_cause(error) };
+        Box::new(Failed { error, rejected: rejected.lock().unwrap_or_else(PoisonError::into_inner).take() })
     })
 }
 
@@ -135,7 +135,7 @@ pub fn text_of(error: &io::Error) -> Option<String> {
 fn name_text(name: &openssl::x509::X509NameRef) -> String {
     let entries = name.entries().map(|entry| {
         let key = entry.object().nid().short_name().unwrap_or("?");
-        let value = entry.data().as_utf8().map_or_else(|_| "?".into(), |text| text.to_string());
+        let value = entry.data().to_string().unwrap_or_else(|_| "?".into());
         format!("{key}={value}")
     });
     entries.collect::<Vec<_>>().join(", ")
@@ -192,7 +192,7 @@ fn accept_common_name(store: &mut X509StoreContextRef, address: Option<IpAddr>) 
     let same = store.current_cert().is_some_and(|certificate| {
         let mut names = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
         certificate.subject_alt_names().is_none()
-            && names.any(|name| name.data().as_utf8().is_ok_and(|text| text.parse() == Ok(address)))
+            && names.any(|name| name.data().to_string().is_ok_and(|text| text.parse() == Ok(address)))
     });
     if same {
         store.set_error(X509VerifyResult::OK);
