@@ -63,9 +63,9 @@ fn receive(request: &mut dyn Request, place: &Place, kind: Option<Kind>, format:
     let limit = place.settings.max_body;
     let body = request.body(limit).map_err(|error| problem::body(request, format, error, limit))?;
     let entry = match kind {
-        Kind::Json => STUFF.from_json(&body),
+        Kind::Json => STUFF.read_json(&body),
         Kind::Form => match Form::parse(&body) {
-            Ok(mut form) => Ok(STUFF.from_form(&mut form)),
+            Ok(mut form) => Ok(STUFF.read_form(&mut form)),
             Err(error) => Err(format!("the form has {error}")),
         },
     };

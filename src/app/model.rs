@@ -45,11 +45,12 @@ pub struct Input {
 impl Model {
     /// Nothing typed yet.
     pub fn blank(&self) -> Entry {
-        self.entry(|_| (String::new(), None))
+        let blank = |field| Input { field, typed: String::new(), mistake: None };
+        Entry { inputs: self.fields.iter().map(blank).collect() }
     }
 
     /// From a posted form.
-    pub fn from_form(&self, form: &mut Form) -> Entry {
+    pub fn read_form(&self, form: &mut Form) -> Entry {
         self.entry(|field| match String::from_utf8(form.take(field.name).unwrap_or_default()) {
             Ok(text) => (text, None),
             Err(error) => (
@@ -60,7 +61,7 @@ impl Model {
     }
 
     /// From a JSON object. What is not one is refused with the reason.
-    pub fn from_json(&self, bytes: &[u8]) -> Result<Entry, String> {
+    pub fn read_json(&self, bytes: &[u8]) -> Result<Entry, String> {
         let mut object = match serde_json::from_slice(bytes) {
             Ok(Value::Object(object)) => object,
             Ok(_) => return Err("the body is JSON, but not an object".into()),
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     fn form(body: &str) -> Entry {
-        STUFF.from_form(&mut Form::parse(body.as_bytes()).unwrap())
+        STUFF.read_form(&mut Form::parse(body.as_bytes()).unwrap())
     }
 
     fn mistake(entry: &Entry, name: &str) -> String {
@@ -179,15 +180,15 @@ mod tests {
 
     #[test]
     fn json_is_checked_by_the_same_rules() {
-        let entry = STUFF.from_json(br#"{"stuff":"caf\u00e9 \ud83d\ude00","things":"b","id":7}"#).unwrap();
+        let entry = STUFF.read_json(br#"{"stuff":"caf\u00e9 \ud83d\ude00","things":"b","id":7}"#).unwrap();
         assert!(entry.is_sound());
         assert_eq!(entry.text("stuff"), "café 😀");
-        let entry = STUFF.from_json(br#"{"stuff":7,"things":"a\u0000"}"#).unwrap();
+        let entry = STUFF.read_json(br#"{"stuff":7,"things":"a\u0000"}"#).unwrap();
         assert_eq!(mistake(&entry, "stuff"), "This must be a string.");
         assert!(mistake(&entry, "things").contains("NUL"));
         for bad in [&b"[]"[..], b"", b"{", b"\"\\ud800\"", b"{\"stuff\":\"\xff\"}", b"null"] {
-            assert!(STUFF.from_json(bad).is_err(), "{bad:?}");
+            assert!(STUFF.read_json(bad).is_err(), "{bad:?}");
         }
-        assert!(STUFF.from_json("[".repeat(100_000).as_bytes()).is_err(), "no stack is deep enough");
+        assert!(STUFF.read_json("[".repeat(100_000).as_bytes()).is_err(), "no stack is deep enough");
     }
 }

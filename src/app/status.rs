@@ -71,8 +71,7 @@ fn examined(request: &dyn Request, view: &PlaceView) -> (String, Report) {
     (view.location.to_owned(), report)
 }
 
-/// Lays the reports side by side and marks, in each column, what is not as in most rows. What means nothing for
-/// one kind of database is no difference from another.
+/// Lays the reports side by side and marks, in each column, what is not as in most rows.
 fn compare(reports: Vec<(String, Report)>) -> Vec<Row> {
     let state = |report: &Report, stage: Stage| {
         let step = report.steps.iter().find(|step| step.stage == stage);
@@ -83,7 +82,9 @@ fn compare(reports: Vec<(String, Report)>) -> Vec<Row> {
     let row = |(location, report): (String, Report)| {
         let cells = Stage::ALL.iter().zip(&usual).map(|(&stage, usual)| {
             let (state, ms) = state(&report, stage);
-            let differs = state != State::Skip && usual.is_some_and(|usual| usual != state);
+            // what was not reached only follows from the step that failed, and skipped is no difference of the database
+            let differs =
+                !matches!(state, State::Skip | State::NotReached) && usual.is_some_and(|usual| usual != state);
             Cell { state, differs, ms }
         });
         let cells = cells.collect();
@@ -92,10 +93,10 @@ fn compare(reports: Vec<(String, Report)>) -> Vec<Row> {
     reports.into_iter().map(row).collect()
 }
 
-/// The state that most rows have, the better one of equals; skipped steps have no vote.
+/// The state that most rows have, the better one of equals; steps that were skipped or not reached have no vote.
 fn commonest(states: impl Iterator<Item = State> + Clone) -> Option<State> {
     let count = |wanted: State| states.clone().filter(|state| *state == wanted).count();
-    let order = [State::NotReached, State::Fail, State::Warn, State::Pass];
+    let order = [State::Fail, State::Warn, State::Pass];
     order.into_iter().filter(|state| count(*state) > 0).max_by_key(|state| count(*state))
 }
 

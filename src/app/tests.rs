@@ -28,6 +28,7 @@ fn the_list_shows_the_newest_rows_the_form_and_what_answered() {
         assert!(html.contains(fact), "{fact}");
     }
     assert_eq!(html.matches("<h1").count(), 1);
+    assert!(!html.contains("mistake") && !html.contains("autofocus") && !html.contains("aria-invalid"));
 }
 
 #[test]
