@@ -1,5 +1,17 @@
 //! What the administrator wrote: the directives, how sections merge, and what is checked at configtest.
 
+mod arguments;
+pub mod checks;
+mod directives;
+pub mod dump;
+mod password;
+mod place;
+mod resolve;
 mod settings;
+#[cfg(test)]
+mod tests;
 
-pub use settings::{Detail, Origin, Resolved, Set, Settings};
+pub use directives::{Context, DIRECTIVES, Directive};
+pub use place::Place;
+pub use resolve::{ConfigError, Environment};
+pub use settings::{Detail, Identity, Origin, Resolved, Set, Settings};

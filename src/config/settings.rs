@@ -1,16 +1,23 @@
 //! The settings of one section, each with the place it was written, and what they come to once merged.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::database::{Limits, Table, Target};
+use crate::database::{Limits, Secret, Table, Target};
 
 /// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     pub file: String,
     pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
 }
 
 /// A value that was set, and where. Cheap to clone: httpd merges sections in every request.
@@ -20,6 +27,25 @@ pub struct Set<T>(pub Arc<(Origin, T)>);
 impl<T> Clone for Set<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Set<T> {
+    pub fn new(origin: Origin, value: T) -> Self {
+        Self(Arc::new((origin, value)))
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.0.0
+    }
+
+    pub fn value(&self) -> &T {
+        &self.0.1
+    }
+
+    /// Which allocation it is: equal for a value and its clones, and for nothing else while one of them lives.
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 }
 
@@ -38,7 +64,10 @@ pub enum Detail {
 #[derive(Debug, Default, Clone)]
 pub struct Settings {
     pub database: Option<Set<String>>,
+    /// An absolute path, or `exec:` and a command.
     pub password_file: Option<Set<String>>,
+    /// What was in it: read by root when the directive is, for the child may not.
+    pub password: Option<Set<Secret>>,
     pub state_dir: Option<Set<PathBuf>>,
     pub table: Option<Set<Table>>,
     pub page_size: Option<Set<u32>>,
@@ -50,6 +79,91 @@ pub struct Settings {
     pub timeout_wait: Option<Set<Duration>>,
     pub connections: Option<Set<u32>>,
     pub max_body: Option<Set<usize>>,
+}
+
+/// What a [`Settings`] consists of, to recognise it by: merging makes a new one in each request, out of values that
+/// the configuration keeps alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity([usize; 14]);
+
+impl Settings {
+    /// An outer section's settings under an inner one's: each value of `over`, or that of `base`.
+    pub fn merge(base: &Self, over: &Self) -> Self {
+        fn inner<T>(base: &Option<Set<T>>, over: &Option<Set<T>>) -> Option<Set<T>> {
+            over.as_ref().or(base.as_ref()).cloned()
+        }
+        let Self {
+            database,
+            password_file,
+            password,
+            state_dir,
+            table,
+            page_size,
+            read_only,
+            create_table,
+            detail,
+            timeout_connect,
+            timeout_query,
+            timeout_wait,
+            connections,
+            max_body,
+        } = over;
+        Self {
+            database: inner(&base.database, database),
+            password_file: inner(&base.password_file, password_file),
+            password: inner(&base.password, password),
+            state_dir: inner(&base.state_dir, state_dir),
+            table: inner(&base.table, table),
+            page_size: inner(&base.page_size, page_size),
+            read_only: inner(&base.read_only, read_only),
+            create_table: inner(&base.create_table, create_table),
+            detail: inner(&base.detail, detail),
+            timeout_connect: inner(&base.timeout_connect, timeout_connect),
+            timeout_query: inner(&base.timeout_query, timeout_query),
+            timeout_wait: inner(&base.timeout_wait, timeout_wait),
+            connections: inner(&base.connections, connections),
+            max_body: inner(&base.max_body, max_body),
+        }
+    }
+
+    /// Equal for two settings that consist of the very same values, written at the same places.
+    pub fn identity(&self) -> Identity {
+        fn address<T>(value: &Option<Set<T>>) -> usize {
+            value.as_ref().map_or(0, Set::address)
+        }
+        let Self {
+            database,
+            password_file,
+            password,
+            state_dir,
+            table,
+            page_size,
+            read_only,
+            create_table,
+            detail,
+            timeout_connect,
+            timeout_query,
+            timeout_wait,
+            connections,
+            max_body,
+        } = self;
+        Identity([
+            address(database),
+            address(password_file),
+            address(password),
+            address(state_dir),
+            address(table),
+            address(page_size),
+            address(read_only),
+            address(create_table),
+            address(detail),
+            address(timeout_connect),
+            address(timeout_query),
+            address(timeout_wait),
+            address(connections),
+            address(max_body),
+        ])
+    }
 }
 
 /// The settings of one place with every default filled in.
@@ -68,4 +182,78 @@ pub struct Resolved {
     pub connections: u32,
     /// Bytes.
     pub max_body: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Detail, Origin, Secret, Set, Settings, Table};
+
+    fn set<T>(line: u32, value: T) -> Option<Set<T>> {
+        Some(Set::new(Origin { file: "httpd.conf".into(), line }, value))
+    }
+
+    /// Every field set, at `line`.
+    fn full(line: u32) -> Settings {
+        Settings {
+            database: set(line, "sqlite:x".into()),
+            password_file: set(line, "/x".into()),
+            password: set(line, Secret::new("x")),
+            state_dir: set(line, "/x".into()),
+            table: set(line, Table::default()),
+            page_size: set(line, 1),
+            read_only: set(line, true),
+            create_table: set(line, true),
+            detail: set(line, Detail::Full),
+            timeout_connect: set(line, Duration::ZERO),
+            timeout_query: set(line, Duration::ZERO),
+            timeout_wait: set(line, Duration::ZERO),
+            connections: set(line, 1),
+            max_body: set(line, 1),
+        }
+    }
+
+    /// The line that each field comes from.
+    fn lines(settings: &Settings) -> Vec<Option<u32>> {
+        fn line<T>(value: &Option<Set<T>>) -> Option<u32> {
+            value.as_ref().map(|value| value.origin().line)
+        }
+        let s = settings;
+        vec![
+            line(&s.database),
+            line(&s.password_file),
+            line(&s.password),
+            line(&s.state_dir),
+            line(&s.table),
+            line(&s.page_size),
+            line(&s.read_only),
+            line(&s.create_table),
+            line(&s.detail),
+            line(&s.timeout_connect),
+            line(&s.timeout_query),
+            line(&s.timeout_wait),
+            line(&s.connections),
+            line(&s.max_body),
+        ]
+    }
+
+    #[test]
+    fn every_field_merges_the_inner_one_over_the_outer_one() {
+        let (outer, inner, empty) = (full(1), full(2), Settings::default());
+        let all = |line| vec![line; 14];
+        assert_eq!(lines(&Settings::merge(&outer, &inner)), all(Some(2)));
+        assert_eq!(lines(&Settings::merge(&outer, &empty)), all(Some(1)));
+        assert_eq!(lines(&Settings::merge(&empty, &inner)), all(Some(2)));
+        assert_eq!(lines(&Settings::merge(&empty, &empty)), all(None));
+    }
+
+    #[test]
+    fn identity_follows_the_values_through_merging() {
+        let (outer, inner) = (full(1), Settings { page_size: set(2, 7), ..Settings::default() });
+        let once = Settings::merge(&outer, &inner).identity();
+        assert_eq!(Settings::merge(&outer, &inner).identity(), once);
+        assert_ne!(outer.identity(), once);
+        assert_ne!(full(1).identity(), outer.identity());
+    }
 }

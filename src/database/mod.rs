@@ -121,6 +121,12 @@ pub trait Target: Any + Debug + Send + Sync {
     /// Each is a message that stands alone. Runs at configtest, as root, and must create nothing.
     fn check_offline(&self) -> Vec<String>;
 
+    /// What is legal in the text but hardly meant, such as a template's placeholder: configtest warns of it. Each is
+    /// a message that stands alone. Looks at nothing but the text.
+    fn suspicions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The file behind the target, if it is one: configtest compares it with the DocumentRoots.
     fn file(&self) -> Option<&std::path::Path>;
 

@@ -96,13 +96,17 @@ impl Target for PgTarget {
     /// What was hardly meant, and certificate files that cannot be read. As root: whether the child may read them is
     /// seen when it connects.
     fn check_offline(&self) -> Vec<String> {
-        let mut problems = self.settings.suspicions();
+        let mut problems = Vec::new();
         if self.settings.sslmode != SslMode::Disable
             && let Err(error) = tls::context(&self.settings)
         {
             problems.push(format!("{}: {}", error.doing, error.cause));
         }
         problems
+    }
+
+    fn suspicions(&self) -> Vec<String> {
+        self.settings.suspicions()
     }
 
     fn file(&self) -> Option<&Path> {

@@ -27,7 +27,7 @@ impl Kind for Sqlite {
     }
 
     fn recognises(&self, text: &str) -> bool {
-        text.starts_with("sqlite:")
+        path::recognises(text)
     }
 
     fn parse(&self, text: &str, setting: &Setting) -> Result<Arc<dyn Target>, ParseError> {

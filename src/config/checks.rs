@@ -1,0 +1,186 @@
+//! What is checked once the whole configuration is read, at configtest and at start: what several directives, or
+//! a directive and the rest of the server, come to together. Looks at the disk, not at the network.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::resolve::{ConfigError, Environment};
+use super::settings::{Origin, Resolved, Set, Settings};
+
+/// A place that shows a database.
+#[derive(Debug)]
+pub struct PlaceView<'a> {
+    /// "name:port" of the virtual host; empty for the main server.
+    pub server: &'a str,
+    /// "/dbtest"; empty for the whole server.
+    pub location: &'a str,
+    pub settings: &'a Settings,
+    pub resolved: Result<&'a Resolved, &'a ConfigError>,
+    /// No `Require` restricts who may come.
+    pub open_to_everyone: bool,
+}
+
+impl PlaceView<'_> {
+    /// The place in messages.
+    pub fn name(&self) -> String {
+        match (self.server, self.location) {
+            ("", "") => "the main server".into(),
+            (server, location) => format!("{server}{location}"),
+        }
+    }
+}
+
+/// What the rest of the server is like.
+#[derive(Debug)]
+pub struct ServerView {
+    pub document_roots: Vec<PathBuf>,
+    /// ThreadsPerChild; 1 under prefork.
+    pub threads_per_child: u32,
+}
+
+/// Whether httpd may start all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// Something that the administrator should know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Finding {
+    pub severity: Severity,
+    /// Stands alone, holds no secret.
+    pub message: String,
+    pub origin: Option<Origin>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(origin) => write!(f, "{} ({origin})", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// Everything that is wrong or odd, in the order of the places. What several places inherit is said once.
+pub fn check(places: &[PlaceView], server: &ServerView) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for place in places {
+        match place.resolved {
+            Ok(resolved) => check_place(place, resolved, server, &mut findings),
+            Err(error) => findings.push(Finding {
+                severity: Severity::Error,
+                message: error.message.clone(),
+                origin: error.origin.clone(),
+            }),
+        }
+    }
+    let mut said = HashSet::new();
+    findings.retain(|finding| said.insert(finding.clone()));
+    findings
+}
+
+fn check_place(place: &PlaceView, resolved: &Resolved, server: &ServerView, findings: &mut Vec<Finding>) {
+    let mut add = |severity, message: String, origin: Option<&Origin>| {
+        findings.push(Finding { severity, message, origin: origin.cloned() });
+    };
+    let settings = place.settings;
+    let database = origin(&settings.database);
+
+    if let Some((severity, message)) = file(resolved, settings, server) {
+        add(severity, format!("DBTestDatabase: {message}"), database);
+    } else {
+        let severity = offline_severity(resolved);
+        for message in resolved.target.check_offline() {
+            // The module makes its own database itself, on first use.
+            if !resolved.is_default_database || severity == Severity::Error {
+                add(severity, format!("DBTestDatabase: {message}"), database);
+            }
+        }
+    }
+    if resolved.target.has_inline_password() {
+        let message = "DBTestDatabase: the password is visible to whoever may read this file, in server-info and in \
+                       -D DUMP_CONFIG: put it in a file of mode 600 and write DBTestPasswordFile FILE";
+        add(Severity::Warning, message.into(), database);
+    }
+    for message in resolved.target.suspicions() {
+        add(Severity::Warning, format!("DBTestDatabase: {message}"), database);
+    }
+    if place.open_to_everyone {
+        let message = format!(
+            "{}: everybody may reach this page of a database: write \"Require local\", or who else may, in its \
+             <Location>",
+            place.name()
+        );
+        add(Severity::Warning, message, None);
+    }
+    if let Some(connections) = &settings.connections
+        && *connections.value() > server.threads_per_child
+    {
+        let message = format!(
+            "DBTestConnections {}: a child has only {} thread(s) (ThreadsPerChild), and uses no more connections than \
+             that",
+            connections.value(),
+            server.threads_per_child
+        );
+        add(Severity::Warning, message, Some(connections.origin()));
+    }
+    if resolved.create_table && resolved.read_only {
+        let message = "DBTestCreateTable On has no effect where DBTestReadOnly is On";
+        add(Severity::Warning, message.into(), origin(&settings.create_table));
+    }
+}
+
+fn origin<T>(value: &Option<Set<T>>) -> Option<&Origin> {
+    value.as_ref().map(Set::origin)
+}
+
+/// A file that a browser could download, or that cannot be made since its directory is missing.
+fn file(resolved: &Resolved, settings: &Settings, server: &ServerView) -> Option<(Severity, String)> {
+    let file = resolved.target.file()?;
+    let real = real(file);
+    if let Some(root) = server.document_roots.iter().find(|root| real.starts_with(self::real(root))) {
+        let message = format!(
+            "{} is under the DocumentRoot {}, where a browser can download it: move it elsewhere",
+            file.display(),
+            root.display()
+        );
+        return Some((Severity::Error, message));
+    }
+    let parent = file.parent()?;
+    if !resolved.is_default_database && !parent.exists() && parent != state_dir(settings) {
+        let message = format!("the directory {} of the database does not exist", parent.display());
+        return Some((Severity::Error, message));
+    }
+    None
+}
+
+/// The state directory, which the module makes itself.
+fn state_dir(settings: &Settings) -> PathBuf {
+    match &settings.state_dir {
+        Some(dir) => dir.value().clone(),
+        None => Environment::of_this_build().default_state_dir,
+    }
+}
+
+/// What the target finds offline is an error, unless it is about a file that is yet to be made: `-D DBTEST_INIT`
+/// makes it, and could not if configtest refused.
+fn offline_severity(resolved: &Resolved) -> Severity {
+    let yet_to_be_made = |file: &Path| match file.metadata() {
+        Ok(found) => found.is_file(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound && !file.is_symlink(),
+    };
+    if resolved.target.file().is_some_and(yet_to_be_made) { Severity::Warning } else { Severity::Error }
+}
+
+/// The path without symbolic links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    for existing in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (existing.canonicalize(), path.strip_prefix(existing)) {
+            return real.join(rest);
+        }
+    }
+    path.to_owned()
+}
