@@ -3,4 +3,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browser;
+mod commands;
+mod configtest;
+mod defaults;
+mod examples;
+mod failing;
+mod http;
+mod life;
 mod load;
+mod page;
+mod places;
+mod secrets;

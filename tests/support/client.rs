@@ -75,16 +75,40 @@ pub fn message(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
     bytes
 }
 
-/// Sends the bytes and reads until the server closes.
+/// Sends the bytes and reads until the server closes, or has sent as much as it announced (chromedriver never closes).
 pub fn exchange(port: u16, bytes: &[u8], within: Duration) -> std::io::Result<Vec<u8>> {
+    converse(port, bytes, within, has_announced_length)
+}
+
+/// The same for several requests in one go: reads until the server closes.
+pub fn exchange_to_the_end(port: u16, bytes: &[u8], within: Duration) -> std::io::Result<Vec<u8>> {
+    converse(port, bytes, within, |_| false)
+}
+
+fn converse(port: u16, bytes: &[u8], within: Duration, is_whole: fn(&[u8]) -> bool) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(within))?;
     // a server that answers early (413) may close before it has read it all
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(answer)
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(count) => count,
+            // closed with our bytes unread: what came before that is the answer
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset && !answer.is_empty() => 0,
+            Err(error) => return Err(error),
+        };
+        answer.extend_from_slice(&buffer[..count]);
+        if count == 0 || is_whole(&answer) {
+            return Ok(answer);
+        }
+    }
+}
+
+fn has_announced_length(answer: &[u8]) -> bool {
+    parse(answer, false).is_some_and(|reply| reply.status >= 200 && reply.header("content-length").is_some())
 }
 
 /// Reads an answer in HTTP/1; `None` if there is no whole one.

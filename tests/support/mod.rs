@@ -2,6 +2,7 @@
 // Several test programs include this and each uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod browser;
 pub mod client;
 pub mod database;
 pub mod httpd;
@@ -9,6 +10,7 @@ mod log;
 mod module;
 pub mod postgresql;
 
+pub use browser::Browser;
 pub use client::Reply;
 pub use database::{Database, Kind};
 pub use httpd::{Httpd, Mpm, configtest};

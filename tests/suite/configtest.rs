@@ -1,0 +1,120 @@
+//! `apachectl configtest` finds what is wrong, says where, and what to write instead.
+
+use std::fs;
+
+use crate::support::configtest;
+
+/// Directives for the Location, and what must be in the message. `${ROOT}` is a directory of the test's own.
+const WRONG: &[(&str, &[&str])] = &[
+    ("DBTestDatabase", &["DBTestDatabase takes one argument"]),
+    ("DBTestDatabase mysql://root@localhost/test", &["mysql"]),
+    ("DBTestDatabase nonsense", &["postgresql://"]),
+    ("DBTestDatabase postgresql://db.example:99999/x", &["99999"]),
+    ("DBTestDatabase postgresql://db.example:0/x", &["port"]),
+    ("DBTestDatabase postgresql://db.example/x?ssl_mode=require", &["ssl_mode", "sslmode"]),
+    ("DBTestDatabase \"host=db.example dbnme=x\"", &["dbnme", "dbname"]),
+    ("DBTestDatabase postgresql://db.example/x?sslmode=verify-full", &["sslrootcert"]),
+    ("DBTestDatabase postgresql://db.example/x?sslmode=always", &["always", "verify-full"]),
+    ("DBTestDatabase postgresql://db.example/%zz", &["%zz"]),
+    ("DBTestDatabase postgresql://[::1/x", &["]"]),
+    ("DBTestDatabase \"host=db.example sslrootcert=${ROOT}/none.pem sslmode=verify-ca\"", &["none.pem"]),
+    ("DBTestDatabase sqlite:", &["sqlite"]),
+    ("DBTestDatabase sqlite:${ROOT}/nowhere/site.db", &["nowhere"]),
+    ("DBTestDatabase sqlite:${ROOT}/htdocs/site.db", &["DocumentRoot"]),
+    ("DBTestPasswordFile ${ROOT}/none", &["none"]),
+    ("DBTestPasswordFile ${ROOT}/open", &["open", "chmod"]),
+    (
+        "DBTestDatabase postgresql://u:p@db.example/x\nDBTestPasswordFile ${ROOT}/pass",
+        &["password", "DBTestPasswordFile"],
+    ),
+    ("DBTestTable \"\"", &["DBTestTable"]),
+    ("DBTestTable a.b.c", &["a.b.c"]),
+    ("DBTestPageSize 0", &["DBTestPageSize"]),
+    ("DBTestPageSize many", &["many"]),
+    ("DBTestPageSize 999999999999", &["DBTestPageSize"]),
+    ("DBTestReadOnly maybe", &["DBTestReadOnly must be On or Off"]),
+    ("DBTestDetail loud", &["loud", "full", "brief"]),
+    ("DBTestTimeout", &["DBTestTimeout"]),
+    ("DBTestTimeout forever", &["forever"]),
+    ("DBTestTimeout query=0", &["query"]),
+    ("DBTestTimeout query=5parsecs", &["parsecs"]),
+    ("DBTestTimeout conect=3s", &["conect", "connect"]),
+    ("DBTestConnections 0", &["DBTestConnections"]),
+    ("DBTestConnections -1", &["-1"]),
+    ("DBTestMaxBody 0", &["DBTestMaxBody"]),
+    ("DBTestMaxBody big", &["big"]),
+    ("DBTestDatbase sqlite:x", &["DBTestDatbase"]),
+];
+
+#[test]
+fn what_is_wrong_is_refused_with_the_line_and_the_remedy() {
+    let mut missed = Vec::new();
+    for (directives, expected) in WRONG {
+        let marker = "# the place\n";
+        // the files exist before httpd reads: a Checked server keeps its directory, so prepare and test by one call
+        let conf =
+            format!("{marker}<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\n{directives}\n</Location>");
+        let checked = configtest_with_files(&conf);
+        let output = &checked.0;
+        let told = !checked.1 && expected.iter().all(|text| output.contains(text));
+        let placed = output.contains("line ") && output.contains("httpd.conf") || output.contains("httpd.conf:");
+        if !told || !placed {
+            missed.push(format!("{directives}\n    wanted {expected:?}, success {}, got {output}", checked.1));
+        }
+    }
+    assert!(missed.is_empty(), "{} of {}:\n{}", missed.len(), WRONG.len(), missed.join("\n"));
+}
+
+/// Runs configtest where `${ROOT}` holds `pass`, private, and `open`, which everybody can read.
+fn configtest_with_files(conf: &str) -> (String, bool) {
+    let files = tempfile::tempdir_in("/tmp").expect("a directory");
+    for (name, mode) in [("pass", 0o600), ("open", 0o644)] {
+        let path = files.path().join(name);
+        fs::write(&path, "secret\n").unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let conf = conf
+        .replace("${ROOT}/pass", &files.path().join("pass").display().to_string())
+        .replace("${ROOT}/open", &files.path().join("open").display().to_string());
+    let checked = configtest(&conf, &[]);
+    (checked.outcome().output.clone(), checked.outcome().success)
+}
+
+#[test]
+fn what_is_merely_unwise_is_a_warning() {
+    for (conf, expected) in [
+        ("<Location \"/dbtest\">\nSetHandler dbtest\n</Location>", "Require"),
+        ("<Location \"/dbtest\">\nSetHandler dbtest\nRequire all granted\n</Location>", "Require"),
+        (
+            "<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\nDBTestDatabase postgresql://u:secret@db.example/x\n</Location>",
+            "DBTestPasswordFile",
+        ),
+    ] {
+        let checked = configtest(conf, &[]);
+        let output = &checked.outcome().output;
+        assert!(checked.outcome().success, "{output}");
+        assert!(output.contains("dbtest:warn") && output.contains(expected), "{conf}\n{output}");
+        assert!(!output.contains("secret"), "{output}");
+    }
+}
+
+#[test]
+fn what_is_right_passes_without_a_word() {
+    for directives in [
+        "",
+        "DBTestDatabase sqlite:site.db",
+        "DBTestDatabase sqlite:///site.db",
+        "DBTestDatabase sqlite:////var/tmp/site.db",
+        "DBTestDatabase postgresql://flasktest@/flasktestdb",
+        "DBTestDatabase postgresql+psycopg2://flasktest@db.example/flasktestdb",
+        "DBTestDatabase postgres://u@[::1]:5433,db.example/x?target_session_attrs=read-write",
+        "DBTestDatabase \"host=/run/postgresql dbname=x user='a b'\"",
+        "DBTestTable public.stuff\nDBTestPageSize 50\nDBTestReadOnly On\nDBTestDetail full\nDBTestCreateTable On",
+        "DBTestTimeout connect=3s query=500ms wait=1\nDBTestConnections 4\nDBTestMaxBody 1000",
+    ] {
+        let conf = format!("<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\n{directives}\n</Location>");
+        let checked = configtest(&conf, &[]);
+        assert!(checked.outcome().success, "{directives}: {}", checked.outcome().output);
+        assert!(!checked.outcome().output.contains("dbtest:"), "{directives}: {}", checked.outcome().output);
+    }
+}
