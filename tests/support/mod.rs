@@ -7,7 +7,7 @@ pub mod client;
 pub mod database;
 pub mod httpd;
 mod log;
-mod module;
+pub mod module;
 pub mod postgresql;
 
 pub use browser::Browser;
