@@ -10,7 +10,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 say() { printf '%s\n' "$*"; }
-warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+warn() { printf 'apxs/%s: %s\n' "${0##*/}" "$*" >&2; }
 die() {
     warn "$@"
     exit 1
@@ -179,7 +179,11 @@ as_root() {
     fi
 }
 
+# Homebrew installs as the user it belongs to.
+may_install() { [ "$(id -u)" = 0 ] || [ "$SYSTEM" = macos ] || command -v sudo >/dev/null; }
+
 install_packages() {
+    may_install || return
     case $SYSTEM in
         debian)
             as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null ||
@@ -207,7 +211,7 @@ need() {
     local log
     log=$(mktemp)
     # one that cannot be had must not keep the others away
-    install_packages "${packages[@]}" >"$log" 2>&1 ||
+    install_packages "${packages[@]}" >"$log" 2>&1 || ! may_install ||
         for package in "${packages[@]}"; do install_packages "$package" >>"$log" 2>&1 || true; done
     local lacking=()
     for thing in "${missing[@]}"; do have "$thing" || lacking+=("$thing"); done
