@@ -1,6 +1,7 @@
 //! Real browsers: Chromium with its style and its policies, and one that shows text only.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use crate::support::{Browser, Database, Httpd, Kind, Mpm};
 
@@ -107,19 +108,24 @@ fn text_in_the_table_is_never_run() {
 fn a_text_browser_reads_and_posts() {
     let (_httpd, database, url) = serve();
     database.fill(2);
-    let lynx = |arguments: &[&str]| {
-        let output = Command::new("lynx").args(arguments).env("TERM", "dumb").output().expect("lynx");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let page = lynx(&["-dump", "-nolist", "-display_charset=utf-8", &url]);
+    let page = lynx(&["-dump", "-nolist", &url], "");
     assert!(page.contains("things 2") && page.contains("stuff 1"), "{page}");
-    // typed by keys, as a person would: see lynx(1), -cmd_script
-    let script = database.cluster().0.dir().join("keys");
-    let mut keys = String::new();
-    let to_the_form = lynx(&["-dump", "-listonly", &url]).lines().filter(|line| line.contains("http")).count();
-    let _ = to_the_form;
-    for key in ["/", "s", "t", "u", "f", "f", "^J"] {
-        keys.push_str(&format!("key {key}\n"));
-    }
-    std::fs::write(script, keys).unwrap();
+    // lynx sends what stands on its input as the form, and follows to the page
+    let page = lynx(&["-dump", "-nolist", "-post_data", &url], "stuff=lynx&things=caf%C3%A9&submit=Submit\n---\n");
+    assert!(page.contains("café"), "{page}");
+    assert_eq!(database.rows().last().map(|row| row.1.as_str()), Some("lynx"));
+    assert_eq!(database.rows().len(), 3);
+}
+
+fn lynx(arguments: &[&str], input: &str) -> String {
+    let mut lynx = Command::new("lynx")
+        .arg("-display_charset=utf-8")
+        .args(arguments)
+        .env("TERM", "dumb")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("lynx");
+    lynx.stdin.take().expect("its input").write_all(input.as_bytes()).expect("a pipe");
+    String::from_utf8_lossy(&lynx.wait_with_output().expect("lynx").stdout).into_owned()
 }
