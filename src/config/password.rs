@@ -56,6 +56,10 @@ fn cannot_open(path: &Path, error: &io::Error) -> String {
 
 /// Runs the program and takes the first line of its output, as httpd's ap_get_exec_line() does.
 pub fn from_program(command: &str) -> Result<Found, String> {
+    run(command, PROGRAM_MAY_TAKE)
+}
+
+fn run(command: &str, within: Duration) -> Result<Found, String> {
     let words = words(command)?;
     let Some((program, arguments)) = words.split_first() else {
         return Err("after \"exec:\" a program is missing: exec:/PATH/TO/PROGRAM".into());
@@ -64,7 +68,7 @@ pub fn from_program(command: &str) -> Result<Found, String> {
     // What it says on standard error is for the administrator.
     let started = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = started.map_err(|error| format!("{program} cannot be run: {error}"))?;
-    let read = first_line(&mut child);
+    let read = first_line(&mut child, within);
     if !matches!(read, Ok(Output { ended: true, .. })) {
         // It may have ended by now, and then there is nothing to be done about an error.
         let _ = child.kill();
@@ -99,9 +103,9 @@ struct Output {
 }
 
 /// Reads to the end of output, of patience or of the deadline, and keeps the first line.
-fn first_line(child: &mut Child) -> Result<Output, String> {
+fn first_line(child: &mut Child, within: Duration) -> Result<Output, String> {
     let Some(output) = child.stdout.as_mut() else { return Err("it has no output".into()) };
-    let deadline = Instant::now() + PROGRAM_MAY_TAKE;
+    let deadline = Instant::now() + within;
     let mut bytes = Vec::new();
     let mut ended = false;
     while !ended && bytes.len() as u64 <= LONGEST && wait(output, deadline)? {
@@ -113,7 +117,7 @@ fn first_line(child: &mut Child) -> Result<Output, String> {
     match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) => bytes.truncate(end + 1),
         None if ended || bytes.len() as u64 > LONGEST => {}
-        None => return Err(format!("no line within {} seconds", PROGRAM_MAY_TAKE.as_secs())),
+        None => return Err(format!("no line within {within:?}")),
     }
     Ok(Output { line: bytes, ended })
 }
@@ -300,8 +304,8 @@ mod tests {
     #[test]
     fn a_program_that_says_nothing_is_stopped() {
         let began = Instant::now();
-        let message = from_program("/bin/sleep 60").unwrap_err();
-        assert!(message.contains("no line within 10 seconds"), "{message}");
+        let message = run("/bin/sleep 60", Duration::from_millis(200)).unwrap_err();
+        assert!(message.contains("no line within 200ms"), "{message}");
         assert!(began.elapsed() < Duration::from_secs(20));
     }
 }

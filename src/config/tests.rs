@@ -263,7 +263,7 @@ fn findings_of_a_place() {
             vec![(Warning, "/dbtest: everybody may reach this page of a database: write \"Require local\"")],
         ),
         (
-            vec![Line("DBTestDatabase", &["postgresql://app:SECRET@h1/app"])],
+            vec![Line("DBTestDatabase", &["postgresql://app:mySECRET1@h1/app"])],
             false,
             vec![(Warning, "DBTestDatabase: the password is visible to whoever may read this file")],
         ),
