@@ -8,6 +8,7 @@ mod password;
 mod place;
 mod resolve;
 mod settings;
+pub mod state_dir;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,21 @@
+//! The safe face of httpd: the only place with `unsafe` and httpd's types. It speaks httpd's own terms
+//! (request, pool, hook, directive, section) and hands plain Rust values up.
+//!
+//! Three rules hold in every file here. No panic leaves an `extern "C"` function (`guard`). Nothing that comes from a
+//! configuration pool is kept in a `static`: httpd clears that pool at each restart while this library stays loaded.
+//! Nothing that locks, blocks or drops a connection runs in a pool cleanup of the child: prefork runs those inside
+//! its SIGTERM handler.
+
+mod bindings;
+pub mod fork;
+mod guard;
+mod log;
+mod module;
+mod pool;
+mod request;
+mod section;
+mod server;
+mod tree;
+
+pub use request::{Request, Status};
+pub use server::{Main, Mode, Phase, Place};

@@ -1,0 +1,140 @@
+//! The configuration as it was written: httpd's tree of directives. It is asked what httpd keeps for itself: the name
+//! in a SetHandler (an expression by then), and whether a `Require` restricts who may reach a place (mod_authz_core's).
+
+use super::bindings::{self, ap_directive_t, server_rec};
+use super::server::{holds, string};
+
+/// The arguments of the directive at a place in a file.
+pub(super) fn argument_at(file: &str, line: i64) -> Option<String> {
+    // SAFETY: the tree stands as long as the configuration that is served.
+    unsafe { find(bindings::ap_conftree, file, line) }
+}
+
+unsafe fn find(first: *const ap_directive_t, file: &str, line: i64) -> Option<String> {
+    // SAFETY: as in argument_at; strings in it end in NUL.
+    unsafe {
+        siblings(first).find_map(|node| {
+            if i64::from(node.line_num) == line && string(node.filename) == Some(file) && node.first_child.is_null() {
+                Some(argument(node))
+            } else {
+                find(node.first_child, file, line)
+            }
+        })
+    }
+}
+
+/// The names of the sections around a directive, innermost first: "<Location", "<VirtualHost".
+///
+/// # Safety
+/// `directive` is NULL or a node of httpd's tree, which stands as long as the names are used.
+pub(super) unsafe fn enclosing<'a>(directive: *const ap_directive_t) -> impl Iterator<Item = &'a str> {
+    // SAFETY: the caller's promise; a node's parent is NULL at the top.
+    let mut next = unsafe { directive.as_ref() }.map_or(std::ptr::null(), |node| node.parent.cast_const());
+    std::iter::from_fn(move || {
+        // SAFETY: as above; a name ends in NUL.
+        unsafe {
+            let node = next.as_ref()?;
+            next = node.parent;
+            string(node.directive)
+        }
+    })
+}
+
+/// Whether everybody may reach `path` as far as `<Location>` sections say: the last of them that says anything decides,
+/// as without AuthMerging. A restriction by `<Directory>`, `<If>` or another module is not seen.
+///
+/// # Safety
+/// Called in a hook of the configuration phase, with a server of the configuration read now.
+pub(super) unsafe fn is_open(server: &server_rec, path: &str) -> bool {
+    let mut open = true;
+    // SAFETY: the tree stands as long as its configuration; strings in it end in NUL.
+    unsafe {
+        let tree = siblings(bindings::ap_conftree);
+        for node in tree {
+            match name(node).as_str() {
+                "<virtualhost" if is_definition_of(node, server) => {
+                    siblings(node.first_child).for_each(|inner| judge(inner, path, &mut open));
+                }
+                _ => judge(node, path, &mut open),
+            }
+        }
+    }
+    open
+}
+
+/// Lets one top-level directive change the verdict.
+unsafe fn judge(node: &ap_directive_t, path: &str, open: &mut bool) {
+    // SAFETY: as in is_open.
+    unsafe {
+        if name(node) == "<location" && holds(&argument(node), path) {
+            if let Some(verdict) = verdict_of(node) {
+                *open = verdict;
+            }
+        } else if path == "/" && restriction(node).is_some() {
+            *open = restriction(node) == Some(false);
+        }
+    }
+}
+
+/// Some(false) if something in the section restricts, Some(true) if it grants to all, None if it says nothing.
+unsafe fn verdict_of(section: &ap_directive_t) -> Option<bool> {
+    let mut verdict = None;
+    // SAFETY: as in is_open.
+    unsafe {
+        for node in siblings(section.first_child) {
+            let inner = match restriction(node) {
+                None => verdict_of(node),
+                Some(restricts) => Some(!restricts),
+            };
+            match inner {
+                Some(false) => return Some(false),
+                Some(true) => verdict = Some(true),
+                None => {}
+            }
+        }
+    }
+    verdict
+}
+
+/// Whether an access directive restricts; None for any other directive.
+unsafe fn restriction(node: &ap_directive_t) -> Option<bool> {
+    // SAFETY: as in is_open.
+    let argument = unsafe { argument(node) }.to_ascii_lowercase();
+    // SAFETY: as in is_open.
+    match unsafe { name(node) }.as_str() {
+        "require" => Some(argument != "all granted"),
+        "deny" => Some(true),
+        "allow" => Some(argument != "from all"),
+        _ => None,
+    }
+}
+
+unsafe fn is_definition_of(node: &ap_directive_t, server: &server_rec) -> bool {
+    // SAFETY: as in is_open.
+    unsafe {
+        i64::from(node.line_num) == i64::from(server.defn_line_number)
+            && string(node.filename) == string(server.defn_name)
+    }
+}
+
+unsafe fn name(node: &ap_directive_t) -> String {
+    // SAFETY: as in is_open.
+    unsafe { string(node.directive) }.unwrap_or_default().to_ascii_lowercase()
+}
+
+/// The arguments without quotes and the bracket that ends a section's opening line.
+unsafe fn argument(node: &ap_directive_t) -> String {
+    // SAFETY: as in is_open.
+    let text = unsafe { string(node.args) }.unwrap_or_default();
+    text.trim().trim_end_matches('>').trim().trim_matches('"').to_owned()
+}
+
+unsafe fn siblings<'a>(first: *const ap_directive_t) -> impl Iterator<Item = &'a ap_directive_t> {
+    let mut next = first;
+    std::iter::from_fn(move || {
+        // SAFETY: as in is_open: a list that ends in NULL.
+        let node = unsafe { next.as_ref() }?;
+        next = node.next;
+        Some(node)
+    })
+}
