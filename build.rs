@@ -58,7 +58,6 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "ap_mpm_query",
         "ap_rwrite",
         "ap_rflush",
-        "ap_run_http_scheme",
         "ap_set_content_type",
         "ap_set_content_length",
         "ap_state_query",

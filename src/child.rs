@@ -138,10 +138,6 @@ impl http::Request for Asked<'_, '_> {
         self.request.user().is_some() || (self.request.is_from_this_machine() && !proxied)
     }
 
-    fn scheme(&self) -> &str {
-        self.request.scheme()
-    }
-
     fn logs(&self, level: Level) -> bool {
         self.request.logs(level)
     }

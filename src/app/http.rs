@@ -29,9 +29,6 @@ pub trait Request {
     /// machine (the connection's own two addresses are equal or loopback, no proxy header) or has logged in.
     fn trusted(&self) -> bool;
 
-    /// "http" or "https".
-    fn scheme(&self) -> &str;
-
     /// Whether a line of this level would be written: ask before formatting one that is costly.
     fn logs(&self, level: Level) -> bool;
 

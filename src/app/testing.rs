@@ -104,9 +104,6 @@ impl Request for Asked {
     fn trusted(&self) -> bool {
         self.trusted
     }
-    fn scheme(&self) -> &str {
-        "http"
-    }
     fn logs(&self, _: Level) -> bool {
         true
     }

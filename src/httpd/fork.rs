@@ -1,7 +1,6 @@
 //! A process of its own, as the server's User and Group: for what `httpd -t -D …` must try as the server would, while
 //! httpd itself runs as root and must stay as it is.
 
-use std::ffi::CStr;
 use std::io;
 
 use super::bindings;
@@ -60,11 +59,10 @@ fn wait(child: libc::pid_t) -> io::Result<i32> {
 }
 
 /// The server's User and Group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Identity {
     pub uid: u32,
     pub gid: u32,
-    pub name: String,
 }
 
 /// Who the children of this server are.
@@ -72,11 +70,6 @@ pub fn server_identity() -> Identity {
     // SAFETY: httpd fills this before any hook of ours runs, and changes it only while it reads its configuration.
     unsafe {
         let config = &raw const bindings::ap_unixd_config;
-        let name = (*config).user_name;
-        Identity {
-            uid: (*config).user_id,
-            gid: (*config).group_id,
-            name: if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() },
-        }
+        Identity { uid: (*config).user_id, gid: (*config).group_id }
     }
 }

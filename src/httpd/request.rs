@@ -72,11 +72,6 @@ impl Request<'_> {
         }
     }
 
-    pub fn scheme(&self) -> &str {
-        // SAFETY: the hook answers with a string that ends in NUL, "http" if no module knows better.
-        self.text(unsafe { bindings::ap_run_http_scheme(self.r) }).unwrap_or("http")
-    }
-
     /// Who logged in, by whatever httpd's authentication says.
     pub fn user(&self) -> Option<&str> {
         self.text(self.rec().user.cast_const()).filter(|user| !user.is_empty())
@@ -220,7 +215,6 @@ struct Reading {
 /// For the shim: takes one piece; not 0 when the body is longer than allowed.
 unsafe extern "C" fn take(context: *mut c_void, data: *const c_char, length: bindings::apr_size_t) -> c_int {
     super::guard::guard(1, || {
-        let length = length as usize;
         // SAFETY: context is the Reading of `read_body`, which waits meanwhile; data has that many bytes.
         let (reading, piece) = unsafe {
             let data = if length == 0 { ptr::dangling() } else { data.cast::<u8>() };
