@@ -25,7 +25,7 @@ pub struct Directive {
     pub help: &'static CStr,
     /// Reads the arguments into the settings. `Ok` may hold a warning; `Err` is the message that httpd shows after
     /// "Syntax error on line N of FILE:".
-    pub apply: fn(&mut Settings, &Context, &[&str]) -> Result<Option<String>, String>,
+    pub apply: fn(&mut Settings, &Context, &[&str]) -> Outcome,
 }
 
 /// Where a directive stands.
@@ -37,7 +37,8 @@ pub struct Context<'a> {
     pub place: Place,
 }
 
-type Outcome = Result<Option<String>, String>;
+/// Nothing, or a warning; or the message of an error.
+pub type Outcome = Result<Option<String>, String>;
 
 macro_rules! directive {
     ($name:literal, $arguments:literal, $help:literal, $apply:expr) => {

@@ -361,3 +361,54 @@ fn an_error_names_its_place() {
     let origin = Some(Origin { file: "httpd.conf".into(), line: 7 });
     assert_eq!(ConfigError { message: "it is wrong".into(), origin }.to_string(), "it is wrong (httpd.conf:7)");
 }
+
+/// The reference that administrators read.
+const DOCUMENT: &str = include_str!("../../docs/directives.md");
+
+#[test]
+fn every_directive_has_its_entry_in_the_reference_and_no_other_has() {
+    let entries: Vec<&str> = DOCUMENT.split("\n## ").skip(1).collect();
+    let names: Vec<&str> = entries.iter().filter_map(|entry| entry.lines().next()).collect();
+    let known: Vec<&str> = DIRECTIVES.iter().filter_map(|directive| directive.name.to_str().ok()).collect();
+    assert_eq!(names, known, "docs/directives.md: one \"## NAME\" for each directive, in the order of the table");
+    for (entry, directive) in entries.iter().zip(&DIRECTIVES) {
+        let name = directive.name.to_str().unwrap();
+        let syntax = directive.syntax.replace('|', "\\|");
+        for row in [
+            format!("| **Description** | {} |", directive.help.to_str().unwrap()),
+            format!("| **Syntax** | `{syntax}` |"),
+            "| **Context** | server config, virtual host, directory (`<Location>` only; not .htaccess) |".into(),
+            "| **Module** | mod_dbtest |".into(),
+        ] {
+            assert!(entry.contains(&row), "docs/directives.md, {name}: lacks the row\n{row}");
+        }
+        for row in ["**Default**", "**Status**", "**Compatibility**"] {
+            assert!(entry.contains(&format!("| {row} | ")), "docs/directives.md, {name}: lacks the row {row}");
+        }
+        assert!(DOCUMENT.contains(&format!("[{name}](#{})", name.to_lowercase())), "{name}: not in the contents");
+    }
+}
+
+#[test]
+fn the_reference_and_the_example_state_the_true_defaults() {
+    let example = include_str!("../../conf/dbtest.conf");
+    let mut settings = Settings::default();
+    for (name, arguments) in [
+        ("DBTestTable", "stuff"),
+        ("DBTestCreateTable", "Off"),
+        ("DBTestReadOnly", "Off"),
+        ("DBTestPageSize", "20"),
+        ("DBTestMaxBody", "64K"),
+        ("DBTestDetail", "brief"),
+        ("DBTestTimeout", "connect=3s query=5s wait=1s"),
+        ("DBTestConnections", "1"),
+    ] {
+        assert!(DOCUMENT.contains(&format!("| **Default** | `{name} {arguments}` |")), "docs/directives.md: {name}");
+        assert!(example.contains(&format!("    #{name} {arguments}\n")), "conf/dbtest.conf: {name}");
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        apply(&mut settings, 1, name, &arguments).unwrap();
+    }
+    let (stated, real) =
+        (settings.resolve(&environment()).unwrap(), Settings::default().resolve(&environment()).unwrap());
+    assert_eq!(format!("{stated:?}"), format!("{real:?}"));
+}

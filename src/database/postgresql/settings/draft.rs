@@ -4,7 +4,7 @@ use super::hosts::combine;
 use super::types::{Host, HostPort, RootCert, SslMode, SslNegotiation};
 use super::words::{SSL_MODE, TLS_VERSION, written};
 use super::{ChannelBinding, PgSettings};
-use crate::database::text::{shown, wrong};
+use crate::database::text::wrong;
 use crate::database::{ParseError, Secret};
 
 /// Settings to which not every key has been applied yet.

@@ -397,3 +397,41 @@ fn every_key_stands_once_in_the_table() {
         assert!(keys::KEYS[..i].iter().all(|earlier| earlier.name != key.name), "{}", key.name);
     }
 }
+
+/// Of libpq 18, src/interfaces/libpq/fe-connect.c, PQconninfoOptions, with those that were documented earlier.
+#[rustfmt::skip]
+const LIBPQ: &[&str] = &[
+    "service", "servicefile", "user", "password", "passfile", "channel_binding", "connect_timeout", "dbname", "host",
+    "hostaddr", "port", "client_encoding", "options", "application_name", "fallback_application_name", "keepalives",
+    "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "sslmode", "sslnegotiation",
+    "sslcompression", "sslcert", "sslkey", "sslcertmode", "sslpassword", "sslrootcert", "sslcrl", "sslcrldir",
+    "sslsni", "sslkeylogfile", "requirepeer", "require_auth", "min_protocol_version", "max_protocol_version",
+    "ssl_min_protocol_version", "ssl_max_protocol_version", "gssencmode", "krbsrvname", "gsslib", "gssdelegation",
+    "replication", "target_session_attrs", "load_balance_hosts", "scram_client_key", "scram_server_key",
+    "oauth_issuer", "oauth_client_id", "oauth_client_secret", "oauth_scope", "requiressl",
+];
+
+#[test]
+fn every_parameter_of_libpq_is_in_the_table() {
+    for name in LIBPQ {
+        assert!(keys::is_known(name), "{name}");
+    }
+    assert_eq!(keys::KEYS.len(), LIBPQ.len());
+}
+
+#[test]
+fn the_reference_tells_what_becomes_of_every_parameter() {
+    let document = include_str!("../../../../docs/directives.md");
+    let mut last = 0;
+    for key in keys::KEYS {
+        let row = match &key.fate {
+            keys::Fate::Honoured(_) => format!("| `{}` | honoured | ", key.name),
+            keys::Fate::Refused { reason, instead, .. } => {
+                format!("| `{}` | refused | {reason}: {instead} |", key.name)
+            }
+        };
+        let at = document.find(&row).unwrap_or_else(|| panic!("docs/directives.md lacks the row\n{row}"));
+        assert!(at > last, "docs/directives.md: {} is not in the order of the table", key.name);
+        last = at;
+    }
+}
