@@ -5,13 +5,18 @@
 //! this module knows which database it talks to. A third kind is one more file and one more line in
 //! [`KINDS`].
 
+mod batch;
 mod error;
+#[cfg(test)]
+mod model;
 pub mod postgresql;
 mod service;
 mod shared;
 pub mod sqlite;
+mod sync;
 mod table;
 pub mod text;
+mod turns;
 
 use std::any::Any;
 use std::fmt::Debug;

@@ -3,10 +3,13 @@
 //! A child makes its [`Services`] after the fork and never drops them: under prefork the child's clean-up
 //! runs inside a signal handler, where closing a connection could lock or block. The kernel closes them.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{About, Cause, Connection, Create, Error, Limits, Page, Row, Table, Target, WriteError};
+use super::batch::{Batches, Unanswered};
+use super::sync::lock;
+use super::turns::{Busy, Gate, Turn, Turns};
+use super::{About, Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
 
 /// What a request that is turned away is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -31,6 +34,21 @@ pub enum Refusal {
     Panicked,
 }
 
+impl From<Busy> for Refusal {
+    fn from(_: Busy) -> Self {
+        Self::Busy { retry_after: RETRY_AFTER }
+    }
+}
+
+impl From<Unanswered> for Refusal {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::Busy => Busy.into(),
+            Unanswered::Panicked => Self::Panicked,
+        }
+    }
+}
+
 /// Why a row was not acknowledged, and whether it is in the table all the same.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotStored {
@@ -48,16 +66,19 @@ pub enum NotStored {
 /// The services of one child.
 pub struct Services {
     all: Mutex<Vec<Arc<Service>>>,
+    gate: Arc<Gate>,
+    threads: u32,
 }
 
 impl Services {
     /// For a child that serves `threads_per_child` requests at a time. Starts nothing, opens nothing.
-    pub fn new(_threads_per_child: u32) -> Self {
-        Self { all: Mutex::new(Vec::new()) }
+    pub fn new(threads_per_child: u32) -> Self {
+        Self { all: Mutex::default(), gate: Arc::new(Gate::new(threads_per_child)), threads: threads_per_child }
     }
 
     /// The service for these settings: the same one for the same target and table (the same `Arc`s) with equal
-    /// `limits`, `connections` and `create`. With [`Create::File`] it makes a missing SQLite file and a missing
+    /// `limits`, `connections` and `create`. No more than a quarter of the child's threads have a
+    /// connection, whatever `connections` says: a database that hangs must leave the others alone. With [`Create::File`] it makes a missing SQLite file and a missing
     /// table on first use.
     pub fn get(
         &self,
@@ -78,7 +99,19 @@ impl Services {
         if let Some(service) = all.iter().find(same) {
             return Arc::clone(service);
         }
-        let service = Arc::new(Service::new(target, table, limits, connections, create));
+        let service = Arc::new(Service {
+            target: Arc::clone(target),
+            table: Arc::clone(table),
+            limits,
+            connections,
+            create,
+            alone: self.threads == 1,
+            turns: Turns::new(connections, &self.gate),
+            idle: Mutex::default(),
+            about: Mutex::default(),
+            pinged: Mutex::default(),
+            pings: Batches::new(),
+        });
         all.push(Arc::clone(&service));
         service
     }
@@ -91,19 +124,17 @@ pub struct Service {
     limits: Limits,
     connections: u32,
     create: Create,
-    pool: Mutex<Pool>,
-    freed: Condvar,
+    /// The child serves one request at a time.
+    alone: bool,
+    turns: Turns,
+    idle: Mutex<Vec<Box<dyn Connection>>>,
     about: Mutex<Option<Arc<About>>>,
+    /// When the last health check began, and its answer.
     pinged: Mutex<Option<(Instant, Result<(), Refusal>)>>,
+    pings: Batches<(), Result<(), Refusal>>,
 }
 
-#[derive(Default)]
-struct Pool {
-    busy: u32,
-    idle: Vec<Box<dyn Connection>>,
-}
-
-/// One of the connections, held by a request. Dropping it frees the place; the connection in it goes with it.
+/// A connection in use. When the work with it panics, it is dropped: nobody knows what state it is in.
 struct Held<'a> {
     service: &'a Service,
     connection: Option<Box<dyn Connection>>,
@@ -111,43 +142,35 @@ struct Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let broken = self.connection.take_if(|connection| std::thread::panicking() || !connection.usable());
-        let mut pool = lock(&self.service.pool);
-        pool.busy -= 1;
-        pool.idle.extend(self.connection.take());
-        drop(pool);
-        self.service.freed.notify_one();
-        drop(broken);
+        let good = |connection: &Box<dyn Connection>| connection.usable() && !std::thread::panicking();
+        if let Some(connection) = self.connection.take().filter(good) {
+            lock(&self.service.idle).push(connection);
+        }
     }
 }
 
 impl Service {
-    fn new(target: &Arc<dyn Target>, table: &Arc<Table>, limits: Limits, connections: u32, create: Create) -> Self {
-        Self {
-            target: Arc::clone(target),
-            table: Arc::clone(table),
-            limits,
-            connections: connections.max(1),
-            create,
-            pool: Mutex::default(),
-            freed: Condvar::new(),
-            about: Mutex::new(None),
-            pinged: Mutex::new(None),
-        }
-    }
-
     /// Runs `work` on a connection, idle or newly opened. If an idle one turns out to have died, `work`
     /// runs once more on a fresh one: so it must only read.
-    pub fn with<T>(&self, mut work: impl FnMut(&mut dyn Connection) -> Result<T, Error>) -> Result<T, Refusal> {
-        let mut held = self.hold().ok_or(Refusal::Busy { retry_after: RETRY_AFTER })?;
-        self.attempt(&mut held, &mut work).map_err(|error| Refusal::Database(Arc::new(error)))
+    pub fn with<T>(&self, work: impl FnMut(&mut dyn Connection) -> Result<T, Error>) -> Result<T, Refusal> {
+        let mut turn = self.turns.take(self.deadline())?;
+        self.read(&mut turn, work)
+    }
+
+    /// As [`Service::with`], in a turn that was taken before.
+    pub(super) fn read<T>(
+        &self,
+        turn: &mut Turn<'_>,
+        work: impl FnMut(&mut dyn Connection) -> Result<T, Error>,
+    ) -> Result<T, Refusal> {
+        self.attempt(turn, work).map_err(|error| Refusal::Database(Arc::new(error)))
     }
 
     /// Inserts one row; its id once it is durable.
     pub fn insert(&self, stuff: &str, things: &str) -> Result<i64, NotStored> {
-        let mut held = self.hold().ok_or(NotStored::Busy { retry_after: RETRY_AFTER })?;
-        let insert = |connection: &mut dyn Connection| connection.insert(stuff, things);
-        self.attempt(&mut held, insert).map_err(|error| match error {
+        let turn = self.turns.take(self.deadline());
+        let mut turn = turn.map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;
+        self.attempt(&mut turn, |connection| connection.insert(stuff, things)).map_err(|error| match error {
             WriteError::NotSaved(error) => NotStored::NotSaved(Arc::new(error)),
             WriteError::Unknown(error) => NotStored::Unknown(Arc::new(error)),
         })
@@ -165,15 +188,25 @@ impl Service {
 
     /// Whether the database answers: asks it at most once a second, and tells everybody else the same.
     pub fn ping(&self) -> Result<(), Refusal> {
-        let mut pinged = lock(&self.pinged);
-        if let Some((at, answer)) = &*pinged
-            && at.elapsed() < PING_EVERY
-        {
-            return answer.clone();
+        if let Some(answer) = self.last_ping() {
+            return answer;
         }
-        let answer = self.with(|connection| connection.ping());
-        *pinged = Some((Instant::now(), answer.clone()));
-        answer
+        let answer = self.pings.answer(&self.turns, (), self.deadline(), |turn| {
+            // those who waited while another asked have his answer
+            self.last_ping().unwrap_or_else(|| {
+                let began = Instant::now();
+                let answer = self.read(turn, |connection| connection.ping());
+                *lock(&self.pinged) = Some((began, answer.clone()));
+                answer
+            })
+        });
+        answer.unwrap_or_else(|why| Err(why.into()))
+    }
+
+    /// The answer of the last health check, while it stands.
+    fn last_ping(&self) -> Option<Result<(), Refusal>> {
+        let pinged = lock(&self.pinged);
+        pinged.as_ref().filter(|(began, _)| began.elapsed() < PING_EVERY).map(|(_, answer)| answer.clone())
     }
 
     /// Hands every row to `each`, newest first, until it returns false. Rows are read a few at a time by key, so
@@ -199,37 +232,60 @@ impl Service {
         lock(&self.about).clone()
     }
 
-    /// Runs `work` on the held connection; once more on a fresh one if an idle one had died and nothing was done.
+    /// Whether nobody else can want anything at the same time.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// When a request that arrives now has waited long enough.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.limits.wait
+    }
+
+    /// Runs `work` on an idle connection or a fresh one; if an idle one had died and nothing was done, on a
+    /// fresh one again.
     fn attempt<T, E: Attempted>(
         &self,
-        held: &mut Held<'_>,
+        turn: &mut Turn<'_>,
         mut work: impl FnMut(&mut dyn Connection) -> Result<T, E>,
     ) -> Result<T, E> {
+        let mut held = Held { service: self, connection: lock(&self.idle).pop() };
         if let Some(idle) = &mut held.connection {
             match work(&mut **idle) {
                 Err(error) if !idle.usable() && error.may_repeat() => held.connection = None,
-                answer => return answer,
+                answer => {
+                    // on a connection that still stands, what failed is the statement
+                    if answer.is_err() && !idle.usable() {
+                        turn.failed();
+                    }
+                    return answer;
+                }
             }
         }
-        let fresh = held.connection.insert(self.open().map_err(E::before)?);
-        work(&mut **fresh)
-    }
-
-    fn hold(&self) -> Option<Held<'_>> {
-        let until = Instant::now() + self.limits.wait;
-        let mut pool = lock(&self.pool);
-        while pool.busy >= self.connections {
-            let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-            pool = self.freed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
+        let fresh = match self.open() {
+            Ok(connection) => held.connection.insert(connection),
+            Err(error) => {
+                turn.failed();
+                return Err(E::before(error));
+            }
+        };
+        let answer = work(&mut **fresh);
+        if answer.is_err() && !fresh.usable() {
+            turn.failed();
         }
-        pool.busy += 1;
-        let connection = pool.idle.pop();
-        Some(Held { service: self, connection })
+        answer
     }
 
     /// Opens a connection and remembers what answered.
     fn open(&self) -> Result<Box<dyn Connection>, Error> {
-        let connection = self.target.connect(&self.table, &self.limits, self.create)?;
+        let mut connection = self.target.connect(&self.table, &self.limits, self.create)?;
+        if self.create == Create::File {
+            provide_table(&mut *connection)?;
+        }
         *lock(&self.about) = Some(Arc::new(connection.about().clone()));
         Ok(connection)
     }
@@ -265,7 +321,17 @@ impl Attempted for WriteError {
     }
 }
 
-/// The data behind a lock. No one panics while he holds one of ours, so there is no poison to heed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Creates the table if it is missing.
+fn provide_table(connection: &mut dyn Connection) -> Result<(), Error> {
+    match connection.ping() {
+        Err(error) if error.stage == Stage::Schema => match connection.create_table() {
+            // another child was quicker, or it is there and not as it should be
+            Err(error) if error.stage == Stage::Schema => connection.ping(),
+            made => made,
+        },
+        answer => answer,
+    }
 }
+
+#[cfg(test)]
+mod tests;

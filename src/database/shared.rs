@@ -2,19 +2,20 @@
 //! together by the next one, which begins after each of them arrived.
 
 use std::hash::Hash;
-use std::marker::PhantomData;
 
+use super::batch::Batches;
 use super::{Connection, Error, Refusal, Service};
 
 /// The shared answers of one child: `K` says what is asked (page, size, format, base path …), `V` is the
 /// finished answer, cheap to clone. Answers of different keys or services never mix.
 pub struct Shared<K, V> {
-    types: PhantomData<fn(K) -> V>,
+    /// By the address of the service, which is never dropped, and the question.
+    batches: Batches<(usize, K), Result<V, Refusal>>,
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
     pub fn new() -> Self {
-        Self { types: PhantomData }
+        Self { batches: Batches::new() }
     }
 
     /// The answer of `work`, or of another request's `work` for an equal key that began after this call did.
@@ -22,9 +23,15 @@ impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
     pub fn answer(
         &self,
         service: &Service,
-        _key: K,
+        key: K,
         work: impl FnMut(&mut dyn Connection) -> Result<V, Error>,
     ) -> Result<V, Refusal> {
-        service.with(work)
+        if service.is_alone() {
+            // nobody could share it
+            return service.with(work);
+        }
+        let key = (std::ptr::from_ref(service).addr(), key);
+        let answer = self.batches.answer(service.turns(), key, service.deadline(), |turn| service.read(turn, work));
+        answer.unwrap_or_else(|why| Err(why.into()))
     }
 }

@@ -1,0 +1,186 @@
+//! The core of shared reads under every schedule: `turns.rs` and `batch.rs` once more, on locks whose every
+//! operation lets another thread go first (shuttle). A schedule in which nobody can go on is a failure, so that a
+//! waiter who is never woken is found as well as an answer that is too old.
+
+/// What `sync.rs` is in earnest.
+mod sync {
+    pub use shuttle::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+    pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
+
+    use std::cell::Cell;
+    use std::sync::{LazyLock, PoisonError};
+    use std::time::{Duration, Instant};
+
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    thread_local! {
+        /// The time since `START`. All threads of a model are one thread in truth.
+        static CLOCK: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever waits for a few milliseconds only looks whether the bell rang and finds one of them gone; all
+    /// others wait until it rings, for ever if it does not.
+    pub fn wait<'a, T>(
+        mutex: &'a Mutex<T>,
+        bell: &Condvar,
+        guard: MutexGuard<'a, T>,
+        at_most: Duration,
+    ) -> MutexGuard<'a, T> {
+        if at_most > Duration::from_millis(10) {
+            return bell.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(guard);
+        shuttle::thread::yield_now();
+        CLOCK.set(CLOCK.get() + Duration::from_millis(1));
+        lock(mutex)
+    }
+
+    pub fn now() -> Instant {
+        *START + CLOCK.get()
+    }
+
+    pub fn restart() {
+        CLOCK.set(Duration::ZERO);
+    }
+}
+
+#[path = "batch.rs"]
+mod batch;
+#[path = "turns.rs"]
+mod turns;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use batch::{Batches, Unanswered};
+use turns::{Gate, Turns};
+
+/// What is asked in a model: `key`, by somebody who waits this long, whose own work may panic.
+#[derive(Clone, Copy)]
+struct Ask {
+    key: u8,
+    patience: Duration,
+    panics: bool,
+}
+
+const PATIENT: Duration = Duration::from_secs(3600);
+
+const ASK: Ask = Ask { key: 1, patience: PATIENT, panics: false };
+
+/// An answer: what was asked, and when the work began, on a clock that ticks at every question and every answer.
+type Answer = (u8, u64);
+
+struct World {
+    batches: Batches<u8, Answer>,
+    turns: Turns,
+    clock: AtomicU64,
+    at_work: AtomicU64,
+    places: u64,
+}
+
+impl World {
+    fn new(places: u32) -> Arc<Self> {
+        sync::restart();
+        Arc::new(Self {
+            batches: Batches::new(),
+            turns: Turns::new(places, &Arc::new(Gate::new(64))),
+            clock: AtomicU64::new(1),
+            at_work: AtomicU64::new(0),
+            places: u64::from(places),
+        })
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// Asks, and checks what comes back; true if it was another's answer.
+    fn ask(&self, ask: Ask) -> bool {
+        let arrived = self.tick();
+        let mut worked = false;
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            self.batches.answer(&self.turns, ask.key, sync::now() + ask.patience, |_| {
+                worked = true;
+                let began = self.tick();
+                assert!(self.at_work.fetch_add(1, Ordering::SeqCst) < self.places, "more at work than places");
+                shuttle::thread::yield_now();
+                self.at_work.fetch_sub(1, Ordering::SeqCst);
+                if ask.panics {
+                    std::panic::resume_unwind(Box::new("as asked"));
+                }
+                (ask.key, began)
+            })
+        }));
+        match answer {
+            Ok(Ok((key, began))) => {
+                assert_eq!(key, ask.key, "another question's answer");
+                assert!(began > arrived, "an answer older than the question");
+            }
+            Ok(Err(Unanswered::Busy)) => assert!(ask.patience < PATIENT, "a patient one was turned away"),
+            Ok(Err(Unanswered::Panicked)) => assert!(!worked, "an answer of one's own was lost"),
+            Err(_) => assert!(ask.panics && worked, "another's panic"),
+        }
+        !worked
+    }
+}
+
+/// One run: everybody asks at once. How many were answered by others.
+fn run(places: u32, asks: &[Ask]) -> u64 {
+    let world = World::new(places);
+    let threads: Vec<_> = asks
+        .iter()
+        .map(|ask| {
+            let (world, ask) = (Arc::clone(&world), *ask);
+            shuttle::thread::spawn(move || world.ask(ask))
+        })
+        .collect();
+    threads.into_iter().map(|thread| u64::from(thread.join().unwrap())).sum()
+}
+
+/// Random schedules, and such as put few threads at a disadvantage for long. How many answers were shared.
+fn under_many_schedules(places: u32, asks: &'static [Ask]) -> u64 {
+    let shared = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&shared);
+    let model = move || {
+        count.fetch_add(run(places, asks), Ordering::SeqCst);
+    };
+    shuttle::check_random(model.clone(), 1500);
+    shuttle::check_pct(model, 1500, 4);
+    shared.load(Ordering::SeqCst)
+}
+
+#[test]
+fn every_schedule_of_two() {
+    shuttle::check_dfs(|| drop(run(1, &[ASK, ASK])), None);
+}
+
+#[test]
+fn nobody_is_given_an_answer_older_than_his_question() {
+    assert!(under_many_schedules(1, &[ASK, ASK, ASK, ASK]) > 0, "answers are shared");
+    assert!(under_many_schedules(2, &[ASK, ASK, ASK, ASK, ASK]) > 0);
+}
+
+#[test]
+fn questions_do_not_mix() {
+    const OTHER: Ask = Ask { key: 2, ..ASK };
+    assert!(under_many_schedules(1, &[ASK, OTHER, ASK, OTHER, ASK]) > 0);
+}
+
+#[test]
+fn a_panic_reaches_all_who_wait_and_hangs_none() {
+    const PANICS: Ask = Ask { panics: true, ..ASK };
+    under_many_schedules(1, &[ASK, PANICS, PANICS, ASK]);
+}
+
+#[test]
+fn those_who_give_up_hang_none() {
+    const IMPATIENT: Ask = Ask { patience: Duration::from_millis(3), ..ASK };
+    under_many_schedules(1, &[ASK, IMPATIENT, IMPATIENT, ASK]);
+    under_many_schedules(1, &[ASK, IMPATIENT, Ask { key: 2, ..IMPATIENT }, Ask { panics: true, ..IMPATIENT }]);
+}
