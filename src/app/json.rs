@@ -34,7 +34,7 @@ struct ListShape<'a> {
     /// The `before` of the next older page; null on the last.
     older: Option<i64>,
     read_only: bool,
-    database: Option<AboutShape<'a>>,
+    database: AboutShape<'a>,
     took_ms: f64,
 }
 
@@ -51,15 +51,15 @@ struct ErrorShape<'a> {
 }
 
 /// A page of rows.
-pub fn list(page: &Page, older: Option<i64>, read_only: bool, about: Option<&About>) -> Vec<u8> {
-    let database = about.map(|about| AboutShape {
+pub fn list(page: &Page, older: Option<i64>, read_only: bool, about: &About) -> Vec<u8> {
+    let database = AboutShape {
         product: about.product,
         version: &about.version,
         name: &about.database,
         host: &about.host,
         role: &about.role,
         transport: &about.transport,
-    });
+    };
     let took_ms = (page.took.as_secs_f64() * 1e6).round() / 1e3;
     bytes(&ListShape { rows: page.rows.iter().map(RowShape::from).collect(), older, read_only, database, took_ms })
 }

@@ -40,7 +40,7 @@ struct ListPage<'a> {
     model: &'static Model,
     entry: &'a Entry,
     page: &'a Page,
-    about: Option<&'a About>,
+    about: &'a About,
     before: Option<i64>,
     older: Option<i64>,
     saved: Option<i64>,
@@ -98,12 +98,13 @@ fn id_in(name: &str, value: &[u8]) -> Result<i64, String> {
 
 /// The rendered page.
 fn body(service: &Service, settings: &Resolved, wanted: Wanted) -> Result<Arc<Vec<u8>>, Refusal> {
-    let page = service.page(wanted.before, settings.page_size)?;
-    let about = service.about();
-    Ok(Arc::new(rendered(&page, about.as_deref(), settings, wanted)))
+    service.with(|connection| {
+        let page = connection.page(wanted.before, settings.page_size)?;
+        Ok(Arc::new(rendered(&page, connection.about(), settings, wanted)))
+    })
 }
 
-fn rendered(page: &Page, about: Option<&About>, settings: &Resolved, wanted: Wanted) -> Vec<u8> {
+fn rendered(page: &Page, about: &About, settings: &Resolved, wanted: Wanted) -> Vec<u8> {
     static BLANK: LazyLock<Entry> = LazyLock::new(|| STUFF.blank());
     let older = page.rows.last().map(|row| row.id).filter(|_| page.more);
     if wanted.format == Format::Json {
