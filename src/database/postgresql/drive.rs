@@ -1,11 +1,13 @@
 //! The executor: runs one future of tokio-postgres to its end in the calling thread.
 //!
-//! There is nothing to wake: the stream blocks by itself, so a future that is pending is polled again at once. A turn
-//! first lets the driver write what is to be written, then grants it one read.
+//! The stream blocks by itself, so nothing ever wakes us from outside. But the driver's two halves, the request and the
+//! connection, wake each other: a read, which may block, is granted only when neither has anything left for the other.
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio_postgres::Connection;
@@ -72,52 +74,81 @@ fn turn_about<T>(
     future: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Failure> {
     let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
+    let mut context = Context::from_waker(&waker);
     for _ in turns(control) {
-        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-            return result.map_err(|error| failure(control, error));
-        }
-        for grant in [Grant::Nothing, Grant::Wait] {
-            control.with(|state| state.grant = grant);
-            if let Err(error) = poll(connection, &mut context) {
-                // the answer may have come whole before the stream ended
-                return match future.as_mut().poll(&mut context) {
-                    Poll::Ready(Ok(value)) => Ok(value),
-                    Poll::Ready(Err(answer)) if answer.as_db_error().is_some() => Err(Failure::Postgres(answer)),
-                    _ => Err(error.map_or(Failure::Broken(Broken::Closed), |error| failure(control, error))),
-                };
+        let advanced = loop {
+            if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+                return result.map_err(|error| failure(control, error));
             }
+            bell.silence();
+            match advance(connection, control, Grant::Nothing, &mut context) {
+                Ok(()) if bell.rang() => {}
+                Ok(()) => break advance(connection, control, Grant::Wait, &mut context),
+                error => break error,
+            }
+        };
+        if let Err(error) = advanced {
+            // the answer may have come whole before the stream ended
+            return match future.as_mut().poll(&mut context) {
+                Poll::Ready(Ok(value)) => Ok(value),
+                Poll::Ready(Err(answer)) if answer.as_db_error().is_some() => Err(Failure::Postgres(answer)),
+                _ => Err(error),
+            };
         }
     }
     Err(Failure::Stalled)
 }
 
+/// Rung when one half has something for the other.
+#[derive(Default)]
+struct Bell(AtomicBool);
+
+impl Bell {
+    fn silence(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn rang(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Takes what has arrived on an idle connection, without waiting: the server may have said goodbye.
 pub fn look(connection: &mut Connection<Wire, Wire>, control: &Control) -> Result<(), Failure> {
-    control.with(|state| state.grant = Grant::Look);
-    let result = poll(connection, &mut Context::from_waker(Waker::noop()));
+    let result = advance(connection, control, Grant::Look, &mut Context::from_waker(Waker::noop()));
     control.with(|state| state.grant = Grant::Nothing);
-    result.map_err(|error| error.map_or(Failure::Broken(Broken::Closed), |error| failure(control, error)))
+    result
 }
 
 /// Writes what is queued (a farewell), and reads nothing.
-pub fn flush(connection: &mut Connection<Wire, Wire>) {
+pub fn flush(connection: &mut Connection<Wire, Wire>, control: &Control) {
     // whoever is being taken leave of may be gone already
-    let _ = poll(connection, &mut Context::from_waker(Waker::noop()));
+    let _ = advance(connection, control, Grant::Nothing, &mut Context::from_waker(Waker::noop()));
 }
 
-/// Lets the connection go on until it is pending. `Err(None)` is an orderly end.
-fn poll(
+/// Lets the connection go on until it is pending.
+fn advance(
     connection: &mut Connection<Wire, Wire>,
+    control: &Control,
+    grant: Grant,
     context: &mut Context<'_>,
-) -> Result<(), Option<tokio_postgres::Error>> {
+) -> Result<(), Failure> {
+    control.with(|state| state.grant = grant);
     loop {
         match connection.poll_message(context) {
             Poll::Pending => return Ok(()),
             // notices: nobody listens
             Poll::Ready(Some(Ok(_))) => {}
-            Poll::Ready(Some(Err(error))) => return Err(Some(error)),
-            Poll::Ready(None) => return Err(None),
+            Poll::Ready(Some(Err(error))) => return Err(failure(control, error)),
+            Poll::Ready(None) => return Err(Failure::Broken(Broken::Closed)),
         }
     }
 }

@@ -4,12 +4,13 @@
 //! it is ours, since each step needs a deadline and an answer of its own when it fails:
 //!
 //! - `settings`: what the administrator wrote.
-//! - `resolve`, `socket`, `tls`, `negotiate`: the steps to a session, one function each. The diagnosis uses the same.
+//! - `resolve`, `socket`, `tls` (and `certificate`), `negotiate`: the steps to a session, one function each. The diagnosis uses the same.
 //! - `open`: several hosts and kinds of encryption, in libpq's order.
 //! - `wire`, `drive`: the driver's futures over a blocking socket. `startup` listens in.
 //! - `statements`, `connection`: the table.
 //! - `failure`: errors.
 
+pub mod certificate;
 pub mod connection;
 pub mod deadline;
 pub mod drive;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Connection, config};
 
-use crate::database::{Cause, Error, ServerError, Stage};
+use crate::database::{Cause, Error, Secret, ServerError, Stage};
 
 use super::deadline::Deadline;
 use super::drive;
@@ -49,7 +49,7 @@ impl Drop for Session {
         });
         drop(self.client.take());
         if !broken {
-            drive::flush(&mut self.connection);
+            drive::flush(&mut self.connection, &self.control);
         }
     }
 }
@@ -160,7 +160,7 @@ pub fn start(
 }
 
 fn explain_missing_password(error: &mut Error, startup: &Startup, settings: &PgSettings) {
-    if let (Some(request), None, Cause::Driver(text)) = (&startup.auth_request, &settings.password, &mut error.cause) {
+    if let (Some(request), None, Cause::Driver(text)) = (&startup.auth_request, password(settings), &mut error.cause) {
         *text = format!("the server asks for a password ({}) and none is configured", request.method());
     }
 }
@@ -171,9 +171,8 @@ fn config(settings: &PgSettings, login: &Login) -> config::Config {
     config.user(&login.user).dbname(&login.database);
     let name = settings.application_name.as_ref().or(settings.fallback_application_name.as_ref());
     config.application_name(name.map_or("mod_dbtest", String::as_str));
-    // libpq takes an empty password for none
-    if let Some(password) = settings.password.as_ref().filter(|secret| !secret.reveal().is_empty()) {
-        config.password(password.reveal());
+    if let Some(password) = password(settings) {
+        config.password(password);
     }
     if let Some(options) = &settings.options {
         config.options(options);
@@ -186,6 +185,11 @@ fn config(settings: &PgSettings, login: &Login) -> config::Config {
     // what is below is settled: the driver is to take the stream as it is, and to ask it for its channel binding
     config.ssl_mode(config::SslMode::Require).ssl_negotiation(config::SslNegotiation::Direct);
     config
+}
+
+/// libpq takes an empty password for none.
+fn password(settings: &PgSettings) -> Option<&str> {
+    settings.password.as_ref().map(Secret::reveal).filter(|password| !password.is_empty())
 }
 
 /// An error of the system, or the deadline.

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::database::{Cause, Error, Stage};
 
+use super::certificate::Peer;
 use super::deadline::Deadline;
 use super::drive;
 use super::failure;
@@ -12,7 +13,7 @@ use super::resolve;
 use super::settings::{HostPort, PgSettings, SslMode, SslNegotiation, TargetSessionAttrs};
 use super::socket::{self, Address, Socket};
 use super::startup::Startup;
-use super::tls::{self, Peer};
+use super::tls;
 use super::wire::Transport;
 
 /// A session with the place it was found at.
@@ -236,7 +237,7 @@ fn attempt(
                 let rejected = tls.rejected;
                 Box::new(Attempt { encrypted: true, rejected, ..Attempt::failed(host, Some(address), tls.error) })
             })?;
-            let certificate = stream.ssl().peer_certificate().map(|certificate| tls::peer(&certificate));
+            let certificate = stream.ssl().peer_certificate().map(|certificate| Peer::of(&certificate));
             let name = stream.ssl().version_str().to_owned();
             (Transport::Tls(Box::new(stream)), name, certificate)
         }

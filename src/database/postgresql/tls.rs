@@ -3,7 +3,6 @@
 //! Ours rather than the driver's, which knows three of the six modes and says of a failed handshake only that it
 //! failed. No file is taken implicitly from ~/.postgresql: the child of a web server has no home worth the name.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -20,27 +19,14 @@ use openssl::ssl::{
     SslVerifyMode, SslVersion,
 };
 use openssl::x509::store::X509Lookup;
-use openssl::x509::verify::{X509CheckFlags, X509VerifyFlags};
-use openssl::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyResult};
+use openssl::x509::verify::X509VerifyFlags;
+use openssl::x509::{X509, X509VerifyResult};
 
 use crate::database::{Cause, Error, Stage};
 
+use super::certificate::{self, Peer};
 use super::settings::{Host, HostPort, PgSettings, RootCert, SslMode, SslNegotiation, TlsVersion};
 use super::socket::Socket;
-
-/// What a certificate says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    pub subject: String,
-    pub issuer: String,
-    /// DNS names and addresses that it is made out to.
-    pub names: Vec<String>,
-    /// As OpenSSL prints them, e.g. "Nov 27 00:59:50 2026 GMT".
-    pub not_before: String,
-    pub not_after: String,
-    /// From now; negative once expired.
-    pub days_left: i32,
-}
 
 /// A handshake that failed.
 #[derive(Debug)]
@@ -87,11 +73,34 @@ pub fn handshake(socket: Socket, settings: &PgSettings, host: &HostPort) -> Resu
     let context = context(settings)?;
     let rejected = Rejected::default();
     let ssl = prepare(&context, settings, host, &rejected).map_err(|error| failed(&doing(), &error))?;
-    ssl.connect(socket).map_err(|error| {
+    let stream = ssl.connect(socket).map_err(|error| {
         let error = Error { stage: Stage::Tls, doing: doing(), cause: handshake_cause(error) };
         Box::new(Failed { error, rejected: rejected.lock().unwrap_or_else(PoisonError::into_inner).take() })
-    })
+    })?;
+    if settings.sslmode == SslMode::VerifyFull {
+        compare_name(stream.ssl(), &name_of(host).unwrap_or_default(), doing)?;
+    }
+    Ok(stream)
 }
+
+/// `verify-full`: the certificate must be made out to the host that was asked for.
+fn compare_name(ssl: &SslRef, host: &str, doing: impl Fn() -> String) -> Result<(), Box<Failed>> {
+    let Some(certificate) = ssl.peer_certificate() else {
+        return Err(refuse(&doing(), "the server showed no certificate").into());
+    };
+    if certificate::is_for(&certificate, host) {
+        return Ok(());
+    }
+    let peer = Peer::of(&certificate);
+    let verify = if host.parse::<IpAddr>().is_ok() { IP_ADDRESS_MISMATCH } else { HOSTNAME_MISMATCH };
+    let text = format!("the certificate is made out to {}, not to {host}", peer.made_out_to());
+    let error = Error { stage: Stage::Tls, doing: doing(), cause: Cause::Tls { verify, text } };
+    Err(Box::new(Failed { error, rejected: Some((peer, 0)) }))
+}
+
+/// X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH (x509_vfy.h).
+const HOSTNAME_MISMATCH: i32 = 62;
+const IP_ADDRESS_MISMATCH: i32 = 64;
 
 /// `tls-server-end-point` of RFC 5929: the hash that SCRAM-SHA-256-PLUS ties a login to.
 pub fn server_end_point(ssl: &SslRef) -> Option<Vec<u8>> {
@@ -104,41 +113,10 @@ pub fn server_end_point(ssl: &SslRef) -> Option<Vec<u8>> {
     Some(certificate.digest(digest).ok()?.to_vec())
 }
 
-/// The facts about a certificate.
-pub fn peer(certificate: &X509Ref) -> Peer {
-    let names = certificate.subject_alt_names();
-    let names = names.iter().flatten().filter_map(|name| {
-        let address = name.ipaddress().and_then(|bytes| match bytes.len() {
-            4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
-            _ => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
-        });
-        name.dnsname().map(str::to_owned).or_else(|| address.map(|address| address.to_string()))
-    });
-    let now = openssl::asn1::Asn1Time::days_from_now(0);
-    let left = now.and_then(|now| now.diff(certificate.not_after()));
-    Peer {
-        subject: name_text(certificate.subject_name()),
-        issuer: name_text(certificate.issuer_name()),
-        names: names.collect(),
-        not_before: certificate.not_before().to_string(),
-        not_after: certificate.not_after().to_string(),
-        days_left: left.map_or(0, |left| left.days - i32::from(left.secs < 0)),
-    }
-}
-
 /// OpenSSL's text within an error of a TLS stream, if that is what it is: an alert, a broken record.
 pub fn text_of(error: &io::Error) -> Option<String> {
     let inner = error.get_ref()?.downcast_ref::<openssl::ssl::Error>()?;
     Some(inner.ssl_error().map_or_else(|| inner.to_string(), stack_text))
-}
-
-fn name_text(name: &openssl::x509::X509NameRef) -> String {
-    let entries = name.entries().map(|entry| {
-        let key = entry.object().nid().short_name().unwrap_or("?");
-        let value = entry.data().to_string().unwrap_or_else(|_| "?".into());
-        format!("{key}={value}")
-    });
-    entries.collect::<Vec<_>>().join(", ")
 }
 
 /// The name that the certificate must be made out to: what the administrator wrote.
@@ -158,50 +136,22 @@ fn prepare(
 ) -> Result<Ssl, ErrorStack> {
     let mut ssl = Ssl::new(context)?;
     let name = name_of(host).unwrap_or_default();
-    let address: Option<IpAddr> = name.parse().ok();
-    if settings.sslsni && address.is_none() && !name.is_empty() {
+    if settings.sslsni && name.parse::<IpAddr>().is_err() && !name.is_empty() {
         ssl.set_hostname(&name)?;
-    }
-    if settings.sslmode == SslMode::VerifyFull {
-        let parameters = ssl.param_mut();
-        parameters.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
-        match address {
-            Some(address) => parameters.set_ip(address)?,
-            None => parameters.set_host(&name)?,
-        }
     }
     // libpq verifies whenever it has a root certificate, whatever the mode
     if settings.sslrootcert.is_some() || settings.sslmode >= SslMode::VerifyCa {
         let rejected = Arc::clone(rejected);
         ssl.set_verify_callback(SslVerifyMode::PEER, move |good, store| {
-            good || accept_common_name(store, address) || {
-                let seen = store.current_cert().map(|certificate| (peer(certificate), store.error_depth()));
+            if !good {
+                let seen = store.current_cert().map(|certificate| (Peer::of(certificate), store.error_depth()));
                 *rejected.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-                false
             }
+            good
         });
     }
     Ok(ssl)
 }
-
-/// libpq takes an address in the common name of a certificate without alternative names; OpenSSL does not.
-fn accept_common_name(store: &mut X509StoreContextRef, address: Option<IpAddr>) -> bool {
-    let Some(address) = address.filter(|_| store.error().as_raw() == IP_ADDRESS_MISMATCH) else {
-        return false;
-    };
-    let same = store.current_cert().is_some_and(|certificate| {
-        let mut names = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
-        certificate.subject_alt_names().is_none()
-            && names.any(|name| name.data().to_string().is_ok_and(|text| text.parse() == Ok(address)))
-    });
-    if same {
-        store.set_error(X509VerifyResult::OK);
-    }
-    same
-}
-
-/// X509_V_ERR_IP_ADDRESS_MISMATCH (x509_vfy.h).
-const IP_ADDRESS_MISMATCH: i32 = 64;
 
 fn handshake_cause(error: HandshakeError<Socket>) -> Cause {
     let stream = match error {
@@ -336,14 +286,4 @@ fn stack_text(stack: &ErrorStack) -> String {
     });
     let text = reasons.collect::<Vec<_>>().join(": ");
     if text.is_empty() { "OpenSSL gives no reason".into() } else { text }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} issued by {}, valid {} to {}", self.subject, self.issuer, self.not_before, self.not_after)?;
-        if !self.names.is_empty() {
-            write!(f, ", for {}", self.names.join(", "))?;
-        }
-        Ok(())
-    }
 }

@@ -159,10 +159,10 @@ impl State {
         let kind = error.kind();
         self.broken = Some(match kind {
             io::ErrorKind::TimedOut if error.raw_os_error().is_none() => Broken::TimedOut,
-            // the peer's last words were read, if it had any
-            _ if self.deaf => Broken::Closed,
             _ => match tls::text_of(&error) {
                 Some(text) => Broken::Tls(text),
+                // the peer's last words were read, if it had any
+                None if self.deaf => Broken::Closed,
                 None => Broken::Io(error),
             },
         });

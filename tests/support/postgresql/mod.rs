@@ -8,6 +8,7 @@ mod pgbouncer;
 mod pki;
 mod system;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, wait};
 pub use pgbouncer::PgBouncer;
 pub use pki::{Certificate, Pki};
+pub use system::free_port;

@@ -1,0 +1,78 @@
+//! Through PgBouncer, where the next transaction may meet another server process.
+
+use super::super::support::PgBouncer;
+use super::*;
+use crate::database::{Connection, Stage};
+
+#[test]
+fn no_statement_is_prepared_behind_a_pooler() {
+    let cluster = trusting();
+    cluster.conf("log_statement = all");
+    cluster.reload();
+    for mode in ["transaction", "session", "statement"] {
+        let pooler =
+            PgBouncer::new(&cluster, "\"app\" \"\"\n", &format!("pool_mode = {mode}\nserver_reset_query_always = 0"));
+        let target = PgTarget::new(by_tcp(pooler.port));
+        let mut connections: Vec<_> = (0..3).map(|_| connect_to(&target, &LIMITS).unwrap()).collect();
+        for round in 0..5 {
+            for connection in &mut connections {
+                connection.insert(&format!("{mode} {round}"), "").unwrap();
+                assert_eq!(connection.page(None, 20).unwrap().rows[0].stuff, format!("{mode} {round}"));
+                connection.page(Some(1), 20).unwrap();
+            }
+        }
+    }
+    assert!(!cluster.log().contains("execute s"), "a named statement was used:\n{}", cluster.log());
+}
+
+#[test]
+fn directly_they_are_prepared() {
+    let cluster = trusting();
+    cluster.conf("log_statement = all");
+    cluster.reload();
+    let mut connection = connect(by_tcp(cluster.port)).unwrap();
+    for _ in 0..3 {
+        connection.insert("a", "b").unwrap();
+        connection.page(None, 20).unwrap();
+    }
+    let named =
+        |text: &str| cluster.log().lines().filter(|line| line.contains("execute s") && line.contains(text)).count();
+    assert_eq!((named("INSERT"), named("SELECT")), (2, 2), "{}", cluster.log());
+}
+
+#[test]
+fn a_pooler_refuses_in_its_own_way() {
+    let cluster = trusting();
+    let pooler = PgBouncer::new(&cluster, "\"app\" \"geheim\"\n", "auth_type = md5\npool_mode = transaction");
+    connect(with_password(by_tcp(pooler.port))).unwrap();
+    let wrong = PgSettings { password: Some(Secret::new("falsch")), ..by_tcp(pooler.port) };
+    let error = refused(wrong);
+    let server = answer(&error);
+    assert_eq!((error.stage, server.code.as_str(), server.routine.as_deref()), (Stage::Authenticated, "08P01", None));
+    // options are not among the parameters it passes on
+    let options = PgSettings { options: Some("-c work_mem=1MB".into()), ..with_password(by_tcp(pooler.port)) };
+    assert_eq!(answer(&refused(options)).code, "08P01");
+}
+
+#[test]
+fn a_server_lost_behind_the_pooler_leaves_an_insert_unknown() {
+    let cluster = trusting();
+    cluster.psql_in(
+        "appdb",
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;
+        CREATE TRIGGER slow BEFORE INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    let pooler = PgBouncer::new(&cluster, "\"app\" \"\"\n", "pool_mode = transaction");
+    let mut connection = connect(by_tcp(pooler.port)).unwrap();
+    let error = std::thread::scope(|scope| {
+        let insert = scope.spawn(|| connection.insert("a", "b").unwrap_err());
+        super::super::support::wait("the insert runs", || {
+            cluster.psql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND state = 'active'") == "1"
+        });
+        cluster.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND usename = 'app'",
+        );
+        insert.join().unwrap()
+    });
+    println!("{error:?}");
+}
