@@ -13,7 +13,8 @@ pub static DIAGNOSIS: Diagnosis = Diagnosis { kind: "", ladder: climb, quick, en
 fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances) -> Report {
     let mut climb = Climb::begin(target.masked(), circumstances.within);
     climb.add(Trial::begin(Stage::Config).pass(target.masked()));
-    climb.add(Who::look(circumstances).step());
+    let trial = Trial::begin(Stage::Who);
+    climb.add(Who::look(circumstances).step(trial));
     let trial = Trial::begin(Stage::Session);
     let mut connection = match target.connect(&settings.table, &settings.limits, Create::Never) {
         Ok(connection) => connection,

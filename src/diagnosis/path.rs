@@ -417,6 +417,9 @@ pub struct Space {
     pub free: u64,
     /// Bytes.
     pub total: u64,
+    /// Free, but for root alone. Bytes.
+    pub reserved: u64,
+    pub all_inodes: u64,
     /// Inodes left; `None` where the file system does not count them.
     pub inodes: Option<u64>,
 }
@@ -427,6 +430,8 @@ pub fn space(path: &Path) -> Option<Space> {
     Some(Space {
         free: vfs.f_bavail * vfs.f_frsize,
         total: vfs.f_blocks * vfs.f_frsize,
+        reserved: vfs.f_bfree.saturating_sub(vfs.f_bavail) * vfs.f_frsize,
+        all_inodes: vfs.f_files,
         inodes: (vfs.f_files > 0).then_some(vfs.f_favail),
     })
 }

@@ -41,6 +41,8 @@ pub struct Who {
     pub open_files: Option<u64>,
     /// Largest file it may write, in bytes; `None` for unlimited.
     pub file_size: Option<u64>,
+    /// A write past that limit ends the process: SIGXFSZ is neither ignored nor handled (httpd ignores it).
+    pub file_size_kills: bool,
     /// What is mounted in this process' mount namespace, in order.
     pub mounts: Vec<Mount>,
     /// The systemd unit that runs httpd, e.g. "apache2.service".
@@ -68,6 +70,7 @@ impl Who {
                 groups.push((other, names.group(other)));
             }
         }
+        let status = read(root, "proc/self/status");
         let limits = read(root, "proc/self/limits");
         let security = Security::read(root);
         Self {
@@ -80,9 +83,10 @@ impl Who {
             domain: security.domain,
             enforcing: security.enforcing,
             apparmor: security.apparmor,
-            capabilities: capabilities(&read(root, "proc/self/status")),
+            capabilities: hexadecimal(&status, "CapEff:").unwrap_or(0),
             open_files: soft_limit(&limits, "Max open files"),
             file_size: soft_limit(&limits, "Max file size"),
+            file_size_kills: !is_signal_survived(&status, libc::SIGXFSZ),
             mounts: mounts::parse(&read(root, "proc/self/mountinfo")),
             unit: unit(&read(root, "proc/self/cgroup")),
             names,
@@ -172,9 +176,8 @@ impl Who {
         text
     }
 
-    /// The step `who`.
-    pub fn step(&self) -> Step {
-        let mut trial = Trial::begin(Stage::Who);
+    /// The step `who`, whose trial began before this process was looked at.
+    pub fn step(&self, mut trial: Trial) -> Step {
         trial.tried(format!("runuser -u {} -- id", self.user));
         trial.facts(self.facts());
         trial.pass(self.sentence())
@@ -258,9 +261,16 @@ fn unit(cgroup: &str) -> Option<String> {
     cgroup.lines().find_map(name).filter(ours)
 }
 
-fn capabilities(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+/// A bit mask in the text of /proc/self/status.
+fn hexadecimal(status: &str, row: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(row))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+/// Whether a signal is ignored or has a handler.
+fn is_signal_survived(status: &str, signal: i32) -> bool {
+    let bit = 1 << (signal - 1);
+    ["SigIgn:", "SigCgt:"].iter().any(|row| hexadecimal(status, row).is_some_and(|mask| mask & bit != 0))
 }
 
 /// The variables that libpq obeys (PostgreSQL manual, "Environment Variables").

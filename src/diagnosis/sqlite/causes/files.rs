@@ -1,0 +1,303 @@
+//! The path, the rights, the attributes, the mounts and the limits.
+
+use std::path::Path;
+
+use rusqlite::ffi;
+
+use super::super::catalogue as id;
+use super::super::evidence::Evidence;
+use super::super::files::{Files, is_about_the_path};
+use super::{Verdict, excluded, maybe, name_file, primary, sql, stage_of, verdict};
+use crate::database::Stage;
+use crate::diagnosis::cure::{self, quote, word};
+use crate::diagnosis::mounts;
+use crate::diagnosis::path::{Need, Obstacle, Trouble};
+use crate::diagnosis::report::{Fix, Then};
+use crate::diagnosis::who::Who;
+
+/// The file cannot be reached by its path.
+pub fn path(evidence: &Evidence) -> Option<Verdict> {
+    evidence.failure.as_ref()?;
+    let obstacle = evidence.files.file.as_ref()?;
+    let who = &evidence.who;
+    let (id, fixes) = match &obstacle.trouble {
+        Trouble::Missing => return Some(missing(evidence, obstacle)),
+        Trouble::Dangling(target) if is_the_file(obstacle) => {
+            (id::BROKEN_LINK, vec![create(evidence, target.parent().unwrap_or(target))])
+        }
+        Trouble::Dangling(_) | Trouble::Loop => (id::BROKEN_LINK, near(&evidence.files)),
+        Trouble::TooLong => (id::PATH_TOO_LONG, Vec::new()),
+        Trouble::NotADirectory(_) => (id::NOT_A_DIRECTORY, not_a_directory(obstacle)),
+        Trouble::NotSearchable if obstacle.at != obstacle.path => (id::NOT_SEARCHABLE, cures(evidence)),
+        Trouble::WrongType("a directory") => (id::IS_A_DIRECTORY, databases_in(&obstacle.at)),
+        Trouble::WrongType(_) => (id::NOT_A_FILE, near(&evidence.files)),
+        Trouble::Selinux(_) if obstacle.at != obstacle.path => (id::SELINUX, cures(evidence)),
+        _ => return None,
+    };
+    let stage = if matches!(obstacle.trouble, Trouble::WrongType(_)) { Stage::Reach } else { Stage::Resolve };
+    Some(verdict(stage, id, obstacle.sentence(who), fixes, other_causes(evidence)))
+}
+
+fn is_the_file(obstacle: &Obstacle) -> bool {
+    obstacle.at == obstacle.path
+}
+
+fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
+    let who = &evidence.who;
+    let files = &evidence.files;
+    let here = mounts::of(&who.mounts, &obstacle.at);
+    if let Some(private) = here.filter(|mount| mounts::is_private_tmp(mount)) {
+        let cause = format!(
+            "{} is not there for httpd, which has {} of its own (systemd's PrivateTmp): what a shell sees there is another directory",
+            files.path.display(),
+            private.point.display()
+        );
+        return verdict(Stage::Resolve, id::PRIVATE_TMP, cause, moved(files, who), other_causes(evidence));
+    }
+    let hidden = here.filter(|mount| mount.kind == "tmpfs" && is_hiding_place(&mount.point));
+    if let Some(mount) = hidden {
+        let cause = format!(
+            "{} is not there for httpd: {} is hidden from it by an empty directory of its own (systemd's ProtectHome and its kin)",
+            files.path.display(),
+            mount.point.display()
+        );
+        return verdict(Stage::Resolve, id::HIDDEN, cause, moved(files, who), other_causes(evidence));
+    }
+    let is_file = is_the_file(obstacle);
+    let mut fixes = near(files);
+    // a name that is nearly there is a slip of the pen; a new database would not cure it
+    let slip = fixes.len() == 1;
+    let fresh = if is_file { create(evidence, files.directory()) } else { create_all(evidence) };
+    fixes.push(if slip { maybe(fresh) } else { fresh });
+    if !slip {
+        fixes.sort_by_key(|fix| !fix.sure);
+        for fix in fixes.iter_mut().filter(|fix| fix.kind == crate::diagnosis::report::FixKind::Httpd) {
+            fix.sure = false;
+        }
+        fixes.sort_by_key(|fix| !fix.sure);
+    }
+    let id = if is_file { id::MISSING_FILE } else { id::MISSING_DIRECTORY };
+    verdict(Stage::Resolve, id, obstacle.sentence(who), fixes, other_causes(evidence))
+}
+
+/// Directories that systemd hides: ProtectHome=.
+fn is_hiding_place(point: &Path) -> bool {
+    ["/home", "/root", "/run/user"].iter().any(|place| point.starts_with(place))
+}
+
+/// A new database in a directory that is there.
+fn create(evidence: &Evidence, directory: &Path) -> Fix {
+    let who = &evidence.who;
+    let may_create = crate::diagnosis::path::first_obstacle(directory, Need::Directory, who);
+    match may_create.and_then(|obstacle| cure::cure(&[obstacle], who)) {
+        None => sql(evidence, format!("{};", evidence.create)),
+        Some(fix) => cure::shell(format!("{}\n{}", fix.text, create_command(evidence)), Then::None),
+    }
+}
+
+/// The directory, and a new database in it.
+fn create_all(evidence: &Evidence) -> Fix {
+    let directory = cure::make_directory(evidence.files.directory(), &evidence.who);
+    cure::shell(format!("{directory}\n{}", create_command(evidence)), Then::None)
+}
+
+fn create_command(evidence: &Evidence) -> String {
+    let user = word(&evidence.who.user);
+    let statement = word(&format!("{};", evidence.create));
+    format!("runuser -u {user} -- sqlite3 {} {statement}", quote(&evidence.files.path))
+}
+
+/// Files whose names are nearly what was asked for.
+fn near(files: &Files) -> Vec<Fix> {
+    files.similar.iter().take(3).map(|path| name_file(path)).collect()
+}
+
+/// The path up to the file that stands where a directory was expected.
+fn not_a_directory(obstacle: &Obstacle) -> Vec<Fix> {
+    vec![name_file(&obstacle.at)]
+}
+
+/// The databases in a directory that was named instead of a file.
+fn databases_in(directory: &Path) -> Vec<Fix> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let endings = ["db", "sqlite", "sqlite3", "db3"];
+    let mut found: Vec<_> = entries
+        .take(1000)
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| endings.iter().any(|known| end == *known)) && path.is_file())
+        .collect();
+    found.sort();
+    let sure = found.len() == 1;
+    found.iter().take(3).map(|path| if sure { name_file(path) } else { maybe(name_file(path)) }).collect()
+}
+
+/// The database in a place that httpd sees, and the directive for it: both are to be done.
+fn moved(files: &Files, who: &Who) -> Vec<Fix> {
+    let Some(name) = files.path.file_name() else { return Vec::new() };
+    let directory = Path::new("/var/lib/dbtest-site");
+    let to = directory.join(name);
+    let (user, group) = (word(&who.user), word(&who.group));
+    let commands = format!(
+        "install -d -o {user} -g {group} -m 2770 {}\nmv {} {}\nchown {user}:{group} {}",
+        quote(directory),
+        quote(&files.path),
+        quote(&to),
+        quote(&to)
+    );
+    vec![cure::shell(commands, Then::None), name_file(&to)]
+}
+
+/// A limit of this process.
+pub fn limits(evidence: &Evidence) -> Option<Verdict> {
+    let errno = evidence.errno()?;
+    if ![libc::EMFILE, libc::ENFILE].contains(&errno) {
+        return None;
+    }
+    let limit = evidence.who.open_files.map_or_else(|| "its limit".to_owned(), |limit| format!("its limit of {limit}"));
+    let cause = format!("this process has as many files open as {limit} allows, and cannot open the database");
+    let fix = limit_fix(&evidence.who, "LimitNOFILE", "nofile", "65536");
+    Some(verdict(Stage::Reach, id::TOO_MANY_FILES, cause, vec![fix], excluded(evidence)))
+}
+
+/// A higher limit: in the unit where httpd is a service, else on the running processes.
+pub fn limit_fix(who: &Who, unit_name: &str, name: &str, value: &str) -> Fix {
+    let unit_value = if value == "unlimited" { "infinity" } else { value };
+    match &who.unit {
+        Some(unit) => cure::shell(
+            format!(
+                "mkdir -p /etc/systemd/system/{unit}.d\n\
+                 printf '[Service]\\n{unit_name}={unit_value}\\n' >> /etc/systemd/system/{unit}.d/dbtest.conf\n\
+                 systemctl daemon-reload"
+            ),
+            Then::Restart,
+        ),
+        None => {
+            let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+            cure::shell(
+                format!(
+                    "for process in {parent} $(pgrep -P {parent}); do prlimit --pid \"$process\" --{name}={value}; done"
+                ),
+                Then::None,
+            )
+        }
+    }
+}
+
+/// The path is there and may not be used, or may not be written.
+pub fn rights(evidence: &Evidence) -> Option<Verdict> {
+    let failure = evidence.failure.as_ref()?;
+    let primary = primary(evidence)?;
+    let about_rights =
+        [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR, ffi::SQLITE_PERM, ffi::SQLITE_AUTH]
+            .contains(&primary);
+    // with these the rights come first as well: what cures them must be able to write
+    let needs_rights = [ffi::SQLITE_ERROR, ffi::SQLITE_NOTADB, ffi::SQLITE_CORRUPT].contains(&primary);
+    if !about_rights && (!needs_rights || evidence.read_only) {
+        return None;
+    }
+    if let Some(found) = hot_journal(evidence) {
+        return Some(found);
+    }
+    let who = &evidence.who;
+    let files = &evidence.files;
+    let first = files.file.as_ref().or(files.directory.as_ref()).or(files.beside.first());
+    if let Some(obstacle) = first {
+        let id = id_of(obstacle, files);
+        let cause = sentence(obstacle, evidence);
+        return Some(verdict(Stage::Reach, id, cause, cures(evidence), other_causes(evidence)));
+    }
+    if !about_rights {
+        return None;
+    }
+    if let Some(seen) = &files.sticky {
+        let cause = format!(
+            "{} belongs to {}, in a directory whose sticky bit keeps {} from removing it",
+            seen.path.display(),
+            seen.owner,
+            who.user
+        );
+        let fix = cure::shell(format!("chown {}: {}", word(&who.user), quote(&seen.path)), Then::None);
+        return Some(verdict(stage_of(evidence, Stage::Reach), id::STICKY, cause, vec![fix], excluded(evidence)));
+    }
+    let no_inode = files.space.is_some_and(|space| space.inodes == Some(0));
+    if no_inode && primary == ffi::SQLITE_CANTOPEN {
+        let cause = format!("the file system of {} has no inode left for one more file", files.directory().display());
+        let fixes = super::write::more_inodes(evidence);
+        return Some(verdict(failure.stage.max(Stage::Reach), id::NO_INODES, cause, fixes, excluded(evidence)));
+    }
+    None
+}
+
+/// A journal that must be rolled back by somebody who may.
+fn hot_journal(evidence: &Evidence) -> Option<Verdict> {
+    let code = evidence.code()?;
+    let journal = evidence.files.has("-journal")?;
+    let hot = code == ffi::SQLITE_READONLY_ROLLBACK || (code == ffi::SQLITE_IOERR_DELETE && evidence.inserted.is_none());
+    if !hot || evidence.files.sticky.is_some() && evidence.files.obstacles().is_empty() {
+        return None;
+    }
+    let cause = format!(
+        "an interrupted transaction must be rolled back from {} first, and {} may not: {}",
+        journal.path.display(),
+        evidence.who.user,
+        evidence.files.obstacles().first().map_or_else(String::new, |first| first.sentence(&evidence.who))
+    );
+    Some(verdict(Stage::Reach, id::HOT_JOURNAL, cause, cures(evidence), other_causes(evidence)))
+}
+
+fn id_of(obstacle: &Obstacle, files: &Files) -> &'static str {
+    let beside = files.neighbours.iter().any(|seen| seen.path == obstacle.path);
+    match &obstacle.trouble {
+        Trouble::Immutable | Trouble::AppendOnly => id::ATTRIBUTE,
+        Trouble::AclMask => id::ACL_MASK,
+        Trouble::ReadOnly { only_here: true, .. } => id::READ_ONLY_VIEW,
+        Trouble::ReadOnly { only_here: false, .. } => id::READ_ONLY_MOUNT,
+        Trouble::Selinux(_) => id::SELINUX,
+        Trouble::Refused => id::REFUSED,
+        Trouble::NotReadable | Trouble::NotWritable if beside => id::SIDE_FILE,
+        Trouble::NotReadable => id::NOT_READABLE,
+        Trouble::NotWritable | Trouble::NotSearchable if obstacle.need == Need::Directory => id::DIRECTORY_NOT_WRITABLE,
+        Trouble::NotWritable => id::NOT_WRITABLE,
+        trouble if is_about_the_path(trouble) => id::NOT_SEARCHABLE,
+        _ => id::CANNOT_OPEN,
+    }
+}
+
+fn sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
+    let sentence = obstacle.sentence(&evidence.who);
+    if obstacle.need == Need::Directory && matches!(obstacle.trouble, Trouble::NotWritable) {
+        return format!("{sentence}, where SQLite keeps its journal");
+    }
+    sentence
+}
+
+/// One fix for all that is in the way, so that it works once it is applied.
+fn cures(evidence: &Evidence) -> Vec<Fix> {
+    cure::cure(&evidence.files.obstacles(), &evidence.who).into_iter().collect()
+}
+
+/// The look-alikes of a path's trouble, and how they are excluded.
+fn other_causes(evidence: &Evidence) -> Vec<String> {
+    let files = &evidence.files;
+    let mut list = Vec::new();
+    let troubles: Vec<&Trouble> = files.file.iter().chain(&files.directory).map(|found| &found.trouble).collect();
+    let has = |wanted: fn(&Trouble) -> bool| troubles.iter().any(|trouble| wanted(trouble));
+    if !has(|trouble| matches!(trouble, Trouble::Selinux(_))) {
+        list.push(match (&evidence.who.domain, evidence.who.enforcing) {
+            (None, _) => "SELinux: not in this kernel".into(),
+            (Some(_), false) => "SELinux: not enforcing".into(),
+            (Some(_), true) => "SELinux: the modes alone forbid it already".into(),
+        });
+    }
+    if !has(|trouble| matches!(trouble, Trouble::ReadOnly { .. })) {
+        list.push("a read-only file system: mounted read-write".into());
+    }
+    if !has(|trouble| matches!(trouble, Trouble::Immutable | Trouble::AppendOnly)) {
+        list.push("attributes (chattr): none found".into());
+    }
+    if let Some(space) = files.space.filter(|space| space.free > 0) {
+        list.push(format!("a full disk: {} free", super::size(space.free)));
+    }
+    list
+}

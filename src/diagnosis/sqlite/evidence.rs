@@ -1,0 +1,214 @@
+//! Everything that is known before a verdict is given. [`super::judge`] reads it and nothing else.
+
+use std::time::{Duration, Instant};
+
+use super::files::Files;
+use super::header::{self, Header};
+use super::probe::{Blame, Insert, Probe, Session};
+use super::schema::Schema;
+use crate::config::Resolved;
+use crate::database::{Cause, Create, Error, Stage, Table, Target};
+use crate::diagnosis::who::Who;
+
+/// A failure: where it was met, and what came back.
+#[derive(Debug)]
+pub struct Failure {
+    pub stage: Stage,
+    pub cause: Cause,
+}
+
+/// What is known.
+#[derive(Debug)]
+pub struct Evidence {
+    pub who: Who,
+    pub files: Files,
+    pub table: Table,
+    pub read_only: bool,
+    /// The statement that would create the table.
+    pub create: String,
+    /// The first failure that was met.
+    pub failure: Option<Failure>,
+    /// The first bytes of the file, read only when SQLite refused it.
+    pub header: Option<Header>,
+    pub session: Option<Session>,
+    pub schema: Option<Schema>,
+    pub inserted: Option<Insert>,
+    pub blame: Option<Blame>,
+    /// How long each step took.
+    pub took: Vec<(Stage, Duration)>,
+    /// How many rows the page showed.
+    pub rows: Option<usize>,
+}
+
+impl Evidence {
+    /// Looks from outside only: for a failure that the page met.
+    pub fn outside(who: Who, target: &dyn Target, settings: &Resolved) -> Self {
+        let path = target.file().unwrap_or(std::path::Path::new("/"));
+        let start = Instant::now();
+        let files = Files::look(path, settings.read_only, &who);
+        Self {
+            files,
+            who,
+            table: (*settings.table).clone(),
+            read_only: settings.read_only,
+            create: target.create_statement(&settings.table),
+            failure: None,
+            header: None,
+            session: None,
+            schema: None,
+            inserted: None,
+            blame: None,
+            took: vec![(Stage::Resolve, start.elapsed())],
+            rows: None,
+        }
+    }
+
+    /// Notes the failure that the page met.
+    pub fn met(mut self, error: &Error) -> Self {
+        self.failure = Some(Failure { stage: error.stage, cause: copy(&error.cause) });
+        self.look_at_header();
+        self
+    }
+
+    /// Opens, reads and writes (to roll back) as the page does, up to the first failure.
+    pub fn inside(mut self, target: &dyn Target, settings: &Resolved, within: Duration) -> Self {
+        let ends = Instant::now() + within;
+        let left = || ends.saturating_duration_since(Instant::now());
+        if let Err(failure) = self.climb(target, settings, &left) {
+            self.failure = Some(failure);
+            self.look_at_header();
+        }
+        self
+    }
+
+    fn climb(&mut self, target: &dyn Target, settings: &Resolved, left: &dyn Fn() -> Duration) -> Result<(), Failure> {
+        if self.file_size_is_deadly() {
+            // the kernel would kill this process at the first write past the limit
+            let errno = Some(libc::EFBIG);
+            let message = "not tried: a write past the limit would end this process".into();
+            let cause = Cause::Sqlite { code: rusqlite::ffi::SQLITE_IOERR_WRITE, message, errno };
+            return Err(Failure { stage: Stage::Write, cause });
+        }
+        let limits = &settings.limits;
+        let own = |error: Error| Failure { stage: error.stage, cause: error.cause };
+        let connecting = Instant::now();
+        let mut connection = target.connect(&self.table, limits, Create::Never).map_err(own)?;
+        self.took.push((Stage::Reach, connecting.elapsed()));
+        let at = |stage| move |cause| Failure { stage, cause };
+
+        let start = Instant::now();
+        let path = &self.files.path;
+        let probe = Probe::open(path, limits, left()).map_err(at(Stage::Reach))?;
+        let mut session = probe.session().map_err(at(Stage::Session))?;
+        self.took.push((Stage::Session, start.elapsed()));
+
+        let start = Instant::now();
+        session.quick_check = match probe.quick_check(session.pages) {
+            Some(Ok(line)) => Some(line),
+            // whatever it is, reading the rows will meet it or not
+            Some(Err(_)) | None => None,
+        };
+        self.session = Some(session);
+        self.took.push((Stage::Speaks, start.elapsed()));
+
+        let start = Instant::now();
+        self.schema = Some(probe.schema(&self.table, settings.page_size).map_err(at(Stage::Schema))?);
+        self.took.push((Stage::Schema, start.elapsed()));
+
+        let start = Instant::now();
+        let page = connection.page(None, settings.page_size).map_err(own)?;
+        self.rows = Some(page.rows.len());
+        self.took.push((Stage::Read, start.elapsed()));
+        if self.read_only {
+            return Ok(());
+        }
+
+        let start = Instant::now();
+        let inserted = probe.write(&self.table);
+        self.took.push((Stage::Write, start.elapsed()));
+        if matches!(inserted, Err(Cause::Sqlite { .. }) | Ok(Insert::Ignored)) {
+            let triggers: Vec<String> = self
+                .schema
+                .iter()
+                .flat_map(|schema| schema.insert_triggers())
+                .map(|trigger| trigger.name.clone())
+                .collect();
+            let rule = match &inserted {
+                Err(Cause::Sqlite { code, .. }) => is_a_rule(*code),
+                other => matches!(other, Ok(Insert::Ignored)),
+            };
+            if rule {
+                self.blame = Some(probe.blame(&self.table, &triggers));
+            }
+        }
+        self.inserted = Some(inserted.map_err(at(Stage::Write))?);
+        Ok(())
+    }
+
+    /// A limit on the size of files so low that SQLite's own files do not fit, and a signal that nobody ignores.
+    fn file_size_is_deadly(&self) -> bool {
+        self.who.file_size_kills && self.file_size_is_short()
+    }
+
+    /// The limit on the size of files is nearer than a write needs.
+    pub fn file_size_is_short(&self) -> bool {
+        /// A -shm file, and the first pages of a journal or log.
+        const ROOM: u64 = 64 * 1024;
+        let largest = self.files.seen.iter().chain(&self.files.neighbours).map(|seen| seen.size).max().unwrap_or(0);
+        self.who.file_size.is_some_and(|limit| limit < largest.saturating_add(ROOM))
+    }
+
+    /// Only for a file that SQLite cannot use (see [`header`]).
+    fn look_at_header(&mut self) {
+        let Some(Failure { cause: Cause::Sqlite { code, .. }, .. }) = &self.failure else { return };
+        let refused = [rusqlite::ffi::SQLITE_NOTADB, rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_READONLY];
+        let odd = refused.contains(&(code & 0xff)) && self.files.file.is_none();
+        if odd {
+            self.header = header::read(&self.files.real);
+        }
+    }
+
+    /// SQLite's extended code of the failure.
+    pub fn code(&self) -> Option<i32> {
+        match &self.failure.as_ref()?.cause {
+            Cause::Sqlite { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// What the operating system said, where it is known.
+    pub fn errno(&self) -> Option<i32> {
+        match &self.failure.as_ref()?.cause {
+            Cause::Sqlite { errno, .. } => *errno,
+            Cause::Io(error) => error.raw_os_error(),
+            _ => None,
+        }
+    }
+
+    /// The time a step took.
+    pub fn ms(&self, stage: Stage) -> f64 {
+        self.took.iter().find(|(each, _)| *each == stage).map_or(0.0, |(_, took)| took.as_secs_f64() * 1000.0)
+    }
+}
+
+/// Whether a code says that a rule of the table refused the row, or that a rule is broken itself.
+fn is_a_rule(code: i32) -> bool {
+    use rusqlite::ffi;
+    matches!(code & 0xff, ffi::SQLITE_CONSTRAINT | ffi::SQLITE_ERROR | ffi::SQLITE_MISMATCH)
+}
+
+/// [`Cause`] holds an `io::Error`, which cannot be cloned; its errno can.
+fn copy(cause: &Cause) -> Cause {
+    match cause {
+        Cause::Sqlite { code, message, errno } => {
+            Cause::Sqlite { code: *code, message: message.clone(), errno: *errno }
+        }
+        Cause::Io(error) => match error.raw_os_error() {
+            Some(errno) => Cause::Io(std::io::Error::from_raw_os_error(errno)),
+            None => Cause::Driver(error.to_string()),
+        },
+        Cause::TimedOut(limit) => Cause::TimedOut(*limit),
+        Cause::Closed => Cause::Closed,
+        other => Cause::Driver(other.to_string()),
+    }
+}
