@@ -31,8 +31,8 @@ pub fn cure(obstacles: &[Obstacle], who: &Who) -> Option<Fix> {
 }
 
 /// A shell fix on this machine.
-pub fn shell(text: String, then: Then) -> Fix {
-    Fix { sure: true, kind: FixKind::Shell, place: this_machine(), text, then }
+pub fn shell(text: impl Into<String>, then: Then) -> Fix {
+    Fix { sure: true, kind: FixKind::Shell, place: this_machine(), text: text.into(), then }
 }
 
 /// "in a shell on this machine, web1".

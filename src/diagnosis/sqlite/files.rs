@@ -142,7 +142,8 @@ fn similar(path: &Path) -> Vec<PathBuf> {
         .filter(|entry| {
             let other = entry.file_name().to_string_lossy().to_lowercase();
             let beside = BESIDE.iter().any(|end| other.ends_with(end));
-            let close = crate::database::text::nearest(&name, [other.as_str()]).is_some() || stem(&other) == stem(&name);
+            let close =
+                crate::database::text::nearest(&name, [other.as_str()]).is_some() || stem(&other) == stem(&name);
             close && !beside && entry.file_type().is_ok_and(|kind| kind.is_file())
         })
         .map(|entry| entry.path())

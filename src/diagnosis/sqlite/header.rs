@@ -94,10 +94,16 @@ pub fn parse(bytes: &[u8]) -> Header {
     if bytes.iter().all(|byte| *byte == 0) {
         return Header::Other("nothing but zero bytes");
     }
-    if std::str::from_utf8(&bytes[..bytes.len().min(512)]).is_ok_and(|text| !text.contains(|c: char| c.is_control() && !c.is_whitespace())) {
+    if std::str::from_utf8(&bytes[..bytes.len().min(512)])
+        .is_ok_and(|text| !text.contains(|c: char| c.is_control() && !c.is_whitespace()))
+    {
         return Header::Other("plain text");
     }
-    if bytes.len() >= 512 && is_random(bytes) { Header::Random } else { Header::Unknown(bytes[..bytes.len().min(16)].to_vec()) }
+    if bytes.len() >= 512 && is_random(bytes) {
+        Header::Random
+    } else {
+        Header::Unknown(bytes[..bytes.len().min(16)].to_vec())
+    }
 }
 
 const KNOWN: &[(&[u8], &str)] = &[

@@ -13,6 +13,8 @@ mod locks;
 mod probe;
 mod rebuild;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use super::climb::{Climb, Trial};
 use super::cure::quote;
@@ -23,8 +25,7 @@ use crate::database::{Error, Stage, Target};
 use evidence::Evidence;
 
 /// The diagnosis of SQLite.
-pub static DIAGNOSIS: Diagnosis =
-    Diagnosis { kind: "sqlite", ladder: climb, quick, entries: &[catalogue::ENTRIES] };
+pub static DIAGNOSIS: Diagnosis = Diagnosis { kind: "sqlite", ladder: climb, quick, entries: &[catalogue::ENTRIES] };
 
 fn quick(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding {
     let who = Who::look_below(std::path::Path::new("/"));
@@ -58,7 +59,9 @@ fn report(mut climb: Climb, who: Step, evidence: &Evidence, target: &dyn Target)
         steps.push(Trial::begin(stage).skip(why));
     }
     steps.extend([Stage::Session, Stage::Schema].map(|stage| passed(evidence, stage)));
-    steps.push(Trial::begin(Stage::Privileges).skip("SQLite has no privileges: the rights of the file are all there is"));
+    steps.push(
+        Trial::begin(Stage::Privileges).skip("SQLite has no privileges: the rights of the file are all there is"),
+    );
     steps.push(passed(evidence, Stage::Read));
     if evidence.read_only {
         for stage in [Stage::Write, Stage::Durable] {
@@ -106,12 +109,17 @@ fn passed(evidence: &Evidence, stage: Stage) -> Step {
     let tried = tried(evidence, stage);
     let (says, facts) = match stage {
         Stage::Resolve => {
-            let real = if files.real == files.path { String::new() } else { format!(", which is {}", files.real.display()) };
+            let real =
+                if files.real == files.path { String::new() } else { format!(", which is {}", files.real.display()) };
             (format!("{path} is there{real}, and every directory above it may be entered"), Vec::new())
         }
         Stage::Reach => {
             let user = &evidence.who.user;
-            let what = if evidence.read_only { "read the file" } else { "read and write the file, and create files beside it" };
+            let what = if evidence.read_only {
+                "read the file"
+            } else {
+                "read and write the file, and create files beside it"
+            };
             (format!("{user} may {what}"), files.facts())
         }
         Stage::Speaks => {
@@ -211,7 +219,9 @@ fn tried(evidence: &Evidence, stage: Stage) -> String {
     let sqlite = |statement: String| format!("runuser -u {user} -- sqlite3 {path} {}", super::cure::word(&statement));
     match stage {
         Stage::Resolve => format!("namei -l {path}"),
-        Stage::Reach => format!("runuser -u {user} -- test -r {path} -a -w {path} && ls -la {}", quote(evidence.files.directory())),
+        Stage::Reach => {
+            format!("runuser -u {user} -- test -r {path} -a -w {path} && ls -la {}", quote(evidence.files.directory()))
+        }
         Stage::Speaks => format!("head -c 16 {path}"),
         Stage::Session => sqlite("PRAGMA journal_mode".into()),
         Stage::Schema => sqlite(format!("PRAGMA table_xinfo({table})")),

@@ -26,20 +26,23 @@ pub fn statements(schema: &Schema, change: &Change) -> Option<String> {
         return None;
     }
     let (definitions, options) = changed(&body, change)?;
-    let copied: Vec<String> = schema
-        .columns
-        .iter()
-        .filter(|column| !column.generated)
-        .map(|column| quoted(&column.name))
-        .collect();
+    let copied: Vec<String> =
+        schema.columns.iter().filter(|column| !column.generated).map(|column| quoted(&column.name)).collect();
     // rows without an id get the number that they have as rows
-    let sources: Vec<String> = match change {
-        Change::NumberedId => copied
-            .iter()
-            .map(|column| if column.eq_ignore_ascii_case("\"id\"") { "CAST(\"id\" AS INTEGER)".into() } else { column.clone() })
-            .collect(),
-        _ => copied.clone(),
-    };
+    let sources: Vec<String> =
+        match change {
+            Change::NumberedId => copied
+                .iter()
+                .map(|column| {
+                    if column.eq_ignore_ascii_case("\"id\"") {
+                        "CAST(\"id\" AS INTEGER)".into()
+                    } else {
+                        column.clone()
+                    }
+                })
+                .collect(),
+            _ => copied.clone(),
+        };
     let (mut into, mut from) = (copied.join(", "), sources.join(", "));
     if *change == Change::NumberedId && schema.column("id").is_none() {
         into = format!("\"id\", {into}");
@@ -67,7 +70,9 @@ fn changed(body: &Body, change: &Change) -> Option<(Vec<String>, String)> {
     let mut definitions = body.definitions.clone();
     let mut options = body.options.clone();
     let find = |definitions: &[String], column: &str| {
-        definitions.iter().position(|definition| first_word(definition).is_some_and(|word| word.eq_ignore_ascii_case(column)))
+        definitions
+            .iter()
+            .position(|definition| first_word(definition).is_some_and(|word| word.eq_ignore_ascii_case(column)))
     };
     match change {
         Change::NumberedId => {
@@ -205,10 +210,7 @@ pub fn words(sql: &str) -> impl Iterator<Item = &str> {
 
 fn unquoted(text: &str) -> &str {
     let quotes = [('"', '"'), ('[', ']'), ('`', '`'), ('\'', '\'')];
-    quotes
-        .iter()
-        .find_map(|(open, close)| text.strip_prefix(*open)?.strip_suffix(*close))
-        .unwrap_or(text)
+    quotes.iter().find_map(|(open, close)| text.strip_prefix(*open)?.strip_suffix(*close)).unwrap_or(text)
 }
 
 /// Splits SQL into words, quoted names and strings, and single characters; comments and white space go.

@@ -99,7 +99,9 @@ impl Schema {
         }
         if self.autoincrement {
             self.sequence = connection
-                .query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1 COLLATE NOCASE", [self.name()], |row| row.get(0))
+                .query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1 COLLATE NOCASE", [self.name()], |row| {
+                    row.get(0)
+                })
                 .optional()?;
         }
         for column in ["stuff", "things"] {

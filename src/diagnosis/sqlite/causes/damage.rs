@@ -31,7 +31,9 @@ pub fn format(evidence: &Evidence) -> Option<Verdict> {
             ),
             vec![set_versions(evidence)],
         ),
-        Header::Other(what) => (id::NOT_A_DATABASE, format!("{path} is no SQLite database: {what}"), replace(evidence, what)),
+        Header::Other(what) => {
+            (id::NOT_A_DATABASE, format!("{path} is no SQLite database: {what}"), replace(evidence, what))
+        }
         Header::Short(length) => (
             id::TRUNCATED,
             format!("{path} was cut off: {length} bytes are less than the header of a database"),
@@ -68,7 +70,9 @@ fn replace(evidence: &Evidence, what: &str) -> Vec<Fix> {
     let path = quote(&evidence.files.real);
     let old = quote(&aside(evidence));
     let user = word(&evidence.who.user);
-    let unpack = |program: &str| set_aside(evidence, &format!("{program} < {old} | runuser -u {user} -- tee {path} > /dev/null"));
+    let unpack = |program: &str| {
+        set_aside(evidence, &format!("{program} < {old} | runuser -u {user} -- tee {path} > /dev/null"))
+    };
     let text = if what.contains("gzip") {
         unpack("gunzip -c")
     } else if what.contains("bzip2") {
@@ -140,7 +144,13 @@ pub fn corrupt(evidence: &Evidence) -> Option<Verdict> {
                 "the schema of {path} is not one that SQLite {} understands; the file itself is whole",
                 rusqlite::version()
             );
-            return Some(verdict(Stage::Speaks, id::NEWER_SCHEMA, cause, vec![maybe(rescue(evidence))], excluded(evidence)));
+            return Some(verdict(
+                Stage::Speaks,
+                id::NEWER_SCHEMA,
+                cause,
+                vec![maybe(rescue(evidence))],
+                excluded(evidence),
+            ));
         }
     }
     let cause = format!("{path} is damaged{}", said.map(|line| format!(": {line}")).unwrap_or_default());

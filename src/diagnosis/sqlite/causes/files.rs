@@ -233,7 +233,8 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
 fn hot_journal(evidence: &Evidence) -> Option<Verdict> {
     let code = evidence.code()?;
     let journal = evidence.files.has("-journal")?;
-    let hot = code == ffi::SQLITE_READONLY_ROLLBACK || (code == ffi::SQLITE_IOERR_DELETE && evidence.inserted.is_none());
+    let hot =
+        code == ffi::SQLITE_READONLY_ROLLBACK || (code == ffi::SQLITE_IOERR_DELETE && evidence.inserted.is_none());
     if !hot || evidence.files.sticky.is_some() && evidence.files.obstacles().is_empty() {
         return None;
     }

@@ -31,7 +31,9 @@ pub fn busy(evidence: &Evidence) -> Option<Verdict> {
     if strangers.is_empty() {
         let cause = match evidence.files.holders.is_empty() {
             true => format!("{path} was locked and could not be {what} in time; the lock is gone by now"),
-            false => format!("{path} cannot be {what}: other requests of this server hold it for longer than a request waits"),
+            false => format!(
+                "{path} cannot be {what}: other requests of this server hold it for longer than a request waits"
+            ),
         };
         let fixes = vec![maybe(httpd("DBTestTimeout query=15s")), maybe(sql(evidence, "PRAGMA journal_mode=WAL;"))];
         return Some(verdict(stage, id, cause, fixes, excluded(evidence)));
@@ -61,7 +63,10 @@ fn end(holders: &[&Holder]) -> Fix {
 /// The file system cannot lock, or cannot share memory.
 pub fn broken(evidence: &Evidence) -> Option<Verdict> {
     match evidence.code()? {
-        ffi::SQLITE_IOERR_SHMMAP | ffi::SQLITE_IOERR_SHMOPEN | ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_SHMLOCK
+        ffi::SQLITE_IOERR_SHMMAP
+        | ffi::SQLITE_IOERR_SHMOPEN
+        | ffi::SQLITE_IOERR_SHMSIZE
+        | ffi::SQLITE_IOERR_SHMLOCK
             if evidence.files.space.is_none_or(|space| space.free > 0) =>
         {
             let kind = evidence.files.mount.as_ref().map_or("this kind of file system", |(kind, _)| kind.as_str());
@@ -72,7 +77,9 @@ pub fn broken(evidence: &Evidence) -> Option<Verdict> {
             let fix = sql(evidence, "PRAGMA locking_mode=EXCLUSIVE;\nPRAGMA journal_mode=DELETE;");
             Some(verdict(stage_of(evidence, Stage::Read), id::NO_SHARED_MEMORY, cause, vec![fix], excluded(evidence)))
         }
-        ffi::SQLITE_IOERR_LOCK | ffi::SQLITE_IOERR_UNLOCK | ffi::SQLITE_IOERR_RDLOCK
+        ffi::SQLITE_IOERR_LOCK
+        | ffi::SQLITE_IOERR_UNLOCK
+        | ffi::SQLITE_IOERR_RDLOCK
         | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK => Some(no_locks(evidence)),
         _ => None,
     }

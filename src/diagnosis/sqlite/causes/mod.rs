@@ -75,7 +75,13 @@ fn unknown(evidence: &Evidence) -> Verdict {
     verdict(stage, id, cause, Vec::new(), excluded(evidence))
 }
 
-fn verdict(stage: Stage, id: &'static str, cause: impl Into<String>, fixes: Vec<Fix>, excluded: Vec<String>) -> Verdict {
+fn verdict(
+    stage: Stage,
+    id: &'static str,
+    cause: impl Into<String>,
+    fixes: Vec<Fix>,
+    excluded: Vec<String>,
+) -> Verdict {
     Verdict { stage, finding: Finding { id, cause: cause.into(), fixes, excluded } }
 }
 
@@ -108,7 +114,8 @@ fn excluded(evidence: &Evidence) -> Vec<String> {
 /// Statements for sqlite3, run as the server's user.
 fn sql(evidence: &Evidence, text: impl Into<String>) -> Fix {
     let path = cure::quote(&evidence.files.path);
-    let place = format!("sqlite3 as the server's user: runuser -u {} -- sqlite3 {path}", cure::word(&evidence.who.user));
+    let place =
+        format!("sqlite3 as the server's user: runuser -u {} -- sqlite3 {path}", cure::word(&evidence.who.user));
     Fix { sure: true, kind: FixKind::Sql, place, text: text.into(), then: Then::None }
 }
 
@@ -150,8 +157,4 @@ fn size(bytes: u64) -> String {
 /// SQLite's primary code of the failure.
 fn primary(evidence: &Evidence) -> Option<i32> {
     evidence.code().map(|code| code & 0xff)
-}
-
-fn timed_out(evidence: &Evidence) -> bool {
-    evidence.failure.as_ref().is_some_and(|failure| matches!(failure.cause, Cause::TimedOut(_)))
 }

@@ -15,7 +15,8 @@ pub fn schema(evidence: &Evidence) -> Option<Verdict> {
     let schema = evidence.schema.as_ref()?;
     let at = |id, cause: String, fixes| Some(verdict(Stage::Schema, id, cause, fixes, schema_excluded(evidence)));
     if let Some(name) = evidence.table.schema().filter(|name| !name.eq_ignore_ascii_case("main")) {
-        let cause = format!("DBTestTable {} names the schema {name}, and an SQLite file has no schemas", evidence.table);
+        let cause =
+            format!("DBTestTable {} names the schema {name}, and an SQLite file has no schemas", evidence.table);
         return at(id::SCHEMA_NAME, cause, vec![httpd(format!("DBTestTable {}", evidence.table.name()))]);
     }
     let table = evidence.table.name();
@@ -37,7 +38,11 @@ pub fn schema(evidence: &Evidence) -> Option<Verdict> {
             if !sure {
                 fixes = fixes.into_iter().map(maybe).collect();
             }
-            return at(id::NOT_A_TABLE, format!("{table} in {path} is a {kind}, into which nothing can be inserted"), fixes);
+            return at(
+                id::NOT_A_TABLE,
+                format!("{table} in {path} is a {kind}, into which nothing can be inserted"),
+                fixes,
+            );
         }
     }
     columns(evidence, schema)
@@ -60,7 +65,9 @@ fn columns(evidence: &Evidence, schema: &Schema) -> Option<Verdict> {
         let mut text: Vec<String> = missing
             .iter()
             .filter(|column| **column != "id")
-            .map(|column| format!("ALTER TABLE {} ADD COLUMN {column} TEXT NOT NULL DEFAULT '';", evidence.table.quoted()))
+            .map(|column| {
+                format!("ALTER TABLE {} ADD COLUMN {column} TEXT NOT NULL DEFAULT '';", evidence.table.quoted())
+            })
             .collect();
         let mut fixes = Vec::new();
         if missing.contains(&"id") {
@@ -87,7 +94,8 @@ fn columns(evidence: &Evidence, schema: &Schema) -> Option<Verdict> {
         let fixes = fix(evidence, schema, &Change::NumberedId);
         return at(id::ID_NOT_ASSIGNED, cause, fixes);
     }
-    let generated = ["stuff", "things"].into_iter().find(|name| schema.column(name).is_some_and(|column| column.generated));
+    let generated =
+        ["stuff", "things"].into_iter().find(|name| schema.column(name).is_some_and(|column| column.generated));
     if let Some(name) = generated {
         let cause = format!("the column {name} of {table} is computed from others: nothing can be inserted into it");
         return at(id::GENERATED, cause, fix(evidence, schema, &Change::Plain(name, "TEXT")));
@@ -101,7 +109,9 @@ fn gets_id_otherwise(evidence: &Evidence, schema: &Schema) -> bool {
     match &evidence.inserted {
         Some(Insert::Done(id)) => id.is_some() && !schema.orphan,
         // it was not tried, or failed by something that another reading knows
-        _ => evidence.failure.as_ref().is_none_or(|failure| failure.stage == Stage::Write && !refuses_null_id(evidence)),
+        _ => {
+            evidence.failure.as_ref().is_none_or(|failure| failure.stage == Stage::Write && !refuses_null_id(evidence))
+        }
     }
 }
 
@@ -151,7 +161,9 @@ pub fn not_text(evidence: &Evidence) -> Option<Finding> {
         .iter()
         .map(|(column, kind)| match kind.as_str() {
             "null" => format!("UPDATE {table} SET [{column}] = '' WHERE [{column}] IS NULL;"),
-            kind => format!("UPDATE {table} SET [{column}] = CAST([{column}] AS TEXT) WHERE typeof([{column}]) = '{kind}';"),
+            kind => {
+                format!("UPDATE {table} SET [{column}] = CAST([{column}] AS TEXT) WHERE typeof([{column}]) = '{kind}';")
+            }
         })
         .collect();
     let cause = format!("a row of {} holds a {kind} in the column {column}, which is to hold text", evidence.table);

@@ -40,7 +40,9 @@ pub fn space(evidence: &Evidence) -> Option<Verdict> {
         return None;
     }
     let schema = evidence.schema.as_ref();
-    if let Some(schema) = schema.filter(|schema| schema.autoincrement && schema.sequence.max(schema.greatest) == Some(i64::MAX)) {
+    if let Some(schema) =
+        schema.filter(|schema| schema.autoincrement && schema.sequence.max(schema.greatest) == Some(i64::MAX))
+    {
         let table = evidence.table.quoted();
         let name = schema.name().replace('\'', "''");
         let text = format!(
@@ -66,7 +68,12 @@ fn disk_full(evidence: &Evidence, stage: Stage) -> Verdict {
     let (kind, point) =
         files.mount.as_ref().map_or(("?", files.directory()), |(kind, point)| (kind.as_str(), point.as_path()));
     let left = files.space.map_or(0, |space| space.free);
-    let cause = format!("the disk is full: {} left on {} ({kind}), where {} is", size(left), point.display(), files.path.display());
+    let cause = format!(
+        "the disk is full: {} left on {} ({kind}), where {} is",
+        size(left),
+        point.display(),
+        files.path.display()
+    );
     let mut list = vec![format!("permissions: {} may use the file and its directory", evidence.who.user)];
     if let Some(session) = &evidence.session {
         list.push(format!("max_page_count: {} of {} pages", session.pages, session.most_pages));
@@ -119,8 +126,10 @@ fn limit(evidence: &Evidence, errno: Option<i32>) -> Verdict {
         let fix = maybe(cure::shell(format!("setquota -u {} 0 0 0 0 -a", cure::word(user)), Then::None));
         return verdict(stage, id::SIZE_LIMIT, cause, vec![fix], excluded(evidence));
     }
-    let limit = evidence.who.file_size.map_or_else(|| "a limit".to_owned(), |limit| format!("the limit of {limit} bytes"));
-    let cause = format!("this process may not write a file past {limit} (ulimit -f, LimitFSIZE), which SQLite's files reach");
+    let limit =
+        evidence.who.file_size.map_or_else(|| "a limit".to_owned(), |limit| format!("the limit of {limit} bytes"));
+    let cause =
+        format!("this process may not write a file past {limit} (ulimit -f, LimitFSIZE), which SQLite's files reach");
     let fix = limit_fix(&evidence.who, "LimitFSIZE", "fsize", "unlimited");
     verdict(stage, id::SIZE_LIMIT, cause, vec![fix], excluded(evidence))
 }
@@ -136,7 +145,13 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
     let said = failure.cause.to_string();
     if let Some(Blame::Trigger(name)) = &evidence.blame {
         let cause = format!("the trigger {name} of {table} refuses every row: {said}");
-        return Some(verdict(Stage::Write, id::TRIGGER_REFUSES, cause, vec![drop_trigger(evidence, name)], rule_excluded()));
+        return Some(verdict(
+            Stage::Write,
+            id::TRIGGER_REFUSES,
+            cause,
+            vec![drop_trigger(evidence, name)],
+            rule_excluded(),
+        ));
     }
     if code & 0xff != ffi::SQLITE_CONSTRAINT && code & 0xff != ffi::SQLITE_MISMATCH {
         return None;
@@ -148,7 +163,9 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
             format!("a CHECK of {table} refuses an ordinary row: {said}"),
             rebuilt(evidence, &Change::WithoutChecks),
         ),
-        ffi::SQLITE_CONSTRAINT_TRIGGER => (id::TRIGGER_REFUSES, format!("a trigger of {table} refuses the row: {said}"), Vec::new()),
+        ffi::SQLITE_CONSTRAINT_TRIGGER => {
+            (id::TRIGGER_REFUSES, format!("a trigger of {table} refuses the row: {said}"), Vec::new())
+        }
         _ => (id::CONSTRAINT, format!("a constraint of {table} refuses the row: {said}"), Vec::new()),
     };
     Some(verdict(Stage::Write, id, cause, fixes, rule_excluded()))
@@ -160,7 +177,9 @@ fn ignored(evidence: &Evidence) -> Verdict {
         Some(Blame::Trigger(name)) => (format!("the trigger {name}"), vec![drop_trigger(evidence, name)]),
         _ => ("a trigger".to_owned(), Vec::new()),
     };
-    let cause = format!("{name} of {table} drops every row without a word (RAISE(IGNORE)): an INSERT succeeds and stores nothing");
+    let cause = format!(
+        "{name} of {table} drops every row without a word (RAISE(IGNORE)): an INSERT succeeds and stores nothing"
+    );
     verdict(Stage::Write, id::TRIGGER_IGNORES, cause, fixes, rule_excluded())
 }
 
@@ -173,7 +192,10 @@ fn not_null(evidence: &Evidence, said: &str) -> Verdict {
     let columns: Vec<(&str, &'static str)> =
         schema.demanding().iter().map(|column| (column.name.as_str(), default_of(&column.declared))).collect();
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let cause = format!("{table} demands a value for {}, NOT NULL without a default, which the module does not fill", names.join(" and "));
+    let cause = format!(
+        "{table} demands a value for {}, NOT NULL without a default, which the module does not fill",
+        names.join(" and ")
+    );
     let fixes = rebuilt(evidence, &Change::Defaults(&columns));
     verdict(Stage::Write, id::NOT_NULL, cause, fixes, rule_excluded())
 }
@@ -217,14 +239,14 @@ pub fn failed(evidence: &Evidence) -> Option<Verdict> {
     let at = |id, cause: String, fixes| Some(verdict(failure.stage, id, cause, fixes, excluded(evidence)));
     match code {
         ffi::SQLITE_READONLY_DBMOVED => {
-            let cause = format!("{path} was removed or replaced while httpd had it open");
-            let mut fix = cure::shell("true", Then::Restart);
-            fix.place = format!("{}: nothing but a restart of httpd", fix.place);
-            at(id::REPLACED, cause, vec![fix])
+            let cause = format!(
+                "{path} was removed or replaced while httpd had it open; the next request opens what is there now"
+            );
+            at(id::REPLACED, cause, Vec::new())
         }
         ffi::SQLITE_IOERR_GETTEMPPATH => {
             let cause = format!("SQLite finds no directory where {} may keep temporary files", evidence.who.user);
-            at(id::NO_TEMP, cause, vec![cure::shell("chmod 1777 /tmp /var/tmp", Then::None)])
+            at(id::NO_TEMP, cause, vec![temporary_directory(evidence)])
         }
         _ if code & 0xff == ffi::SQLITE_IOERR => {
             let id = if failure.stage == Stage::Write { id::WRITE_FAILED } else { id::READ_FAILED };
@@ -233,6 +255,22 @@ pub fn failed(evidence: &Evidence) -> Option<Verdict> {
         }
         _ => None,
     }
+}
+
+/// A directory for SQLite's temporary files, made known to httpd.
+fn temporary_directory(evidence: &Evidence) -> Fix {
+    let (user, group) = (cure::word(&evidence.who.user), cure::word(&evidence.who.group));
+    let directory = "/var/lib/dbtest-tmp";
+    let make = format!("install -d -o {user} -g {group} -m 2770 {directory}");
+    let tell = match &evidence.who.unit {
+        Some(unit) => format!(
+            "mkdir -p /etc/systemd/system/{unit}.d\n\
+             printf '[Service]\\nEnvironment=SQLITE_TMPDIR={directory}\\n' >> /etc/systemd/system/{unit}.d/dbtest.conf\n\
+             systemctl daemon-reload"
+        ),
+        None => format!("printf 'export SQLITE_TMPDIR={directory}\\n' >> /etc/apache2/envvars"),
+    };
+    cure::shell(format!("{make}\n{tell}"), Then::Restart)
 }
 
 /// Little room is left.
