@@ -54,15 +54,15 @@ pub fn check(main: &Main) -> bool {
 /// Makes the module's own state directories, as root, and hands them to the server's user. False if one cannot be.
 pub fn make_state_dirs(main: &Main) -> bool {
     let identity = main.identity();
+    let environment = Environment::of_this_build();
     let mut made = true;
     for known in places(main) {
         let Ok(resolved) = known.resolved else { continue };
-        if !resolved.is_default_database {
+        let directory = known.place.settings.state_dir(&environment);
+        if resolved.target.file().and_then(std::path::Path::parent) != Some(directory) {
             continue;
         }
-        if let Some(directory) = resolved.target.file().and_then(std::path::Path::parent)
-            && let Err(error) = state_dir::make(directory, identity.uid, identity.gid)
-        {
+        if let Err(error) = state_dir::make(directory, identity.uid, identity.gid) {
             main.log(Level::Error, &error.to_string());
             made = false;
         }

@@ -66,7 +66,7 @@ pub fn size(name: &str, text: &str, least: usize, most: usize) -> Result<usize, 
     let size = number.parse::<usize>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
     match size {
         Some(size) if (least..=most).contains(&size) => Ok(size),
-        Some(_) => Err(format!("{name} must be from {least} bytes to {}M", most / (1024 * 1024))),
+        Some(_) => Err(format!("{name} must be from {least} to {}M bytes", most / (1024 * 1024))),
         None => Err(format!("{name} must be a size such as 65536, 64K or 1M, not \"{}\"", text.escape_debug())),
     }
 }

@@ -137,32 +137,24 @@ fn origin<T>(value: &Option<Set<T>>) -> Option<&Origin> {
     value.as_ref().map(Set::origin)
 }
 
-/// A file that a browser could download, or that cannot be made since its directory is missing.
+/// A file that a browser could download, or that has no directory yet.
 fn file(resolved: &Resolved, settings: &Settings, server: &ServerView) -> Option<(Severity, String)> {
     let file = resolved.target.file()?;
+    let shown = file.display();
     let real = real(file);
     if let Some(root) = server.document_roots.iter().find(|root| real.starts_with(self::real(root))) {
-        let message = format!(
-            "{} is under the DocumentRoot {}, where a browser can download it: move it elsewhere",
-            file.display(),
-            root.display()
-        );
+        let root = root.display();
+        let message =
+            format!("{shown} is under the DocumentRoot {root}, where a browser can download it: move it elsewhere");
         return Some((Severity::Error, message));
     }
-    let parent = file.parent()?;
-    if !resolved.is_default_database && !parent.exists() && parent != state_dir(settings) {
-        let message = format!("the directory {} of the database does not exist", parent.display());
-        return Some((Severity::Error, message));
+    let parent = file.parent().filter(|parent| !resolved.is_default_database && !parent.exists())?;
+    if parent == settings.state_dir(&Environment::of_this_build()) {
+        // The module makes this directory at start.
+        let message = format!("{shown} does not exist: create it with httpd -t -D DBTEST_INIT, or name another file");
+        return Some((Severity::Warning, message));
     }
-    None
-}
-
-/// The state directory, which the module makes itself.
-fn state_dir(settings: &Settings) -> PathBuf {
-    match &settings.state_dir {
-        Some(dir) => dir.value().clone(),
-        None => Environment::of_this_build().default_state_dir,
-    }
+    Some((Severity::Error, format!("{shown} cannot exist, for the directory {} does not", parent.display())))
 }
 
 /// What the target finds offline is an error, unless it is about a file that is yet to be made: `-D DBTEST_INIT`

@@ -87,7 +87,7 @@ pub static DIRECTIVES: [Directive; 11] = [
         read.set(&mut settings.page_size, number(read.name, read.one()?, 1, 1000)?)
     }),
     directive!("DBTestMaxBody", "size", "the largest form to accept, such as 64K", |settings, read| {
-        read.set(&mut settings.max_body, size(read.name, read.one()?, 1024, 16 << 20)?)
+        read.set(&mut settings.max_body, size(read.name, read.one()?, 1, 16 << 20)?)
     }),
     directive!("DBTestDetail", "full|brief", "what a visitor is told when the database fails: full or brief", detail),
     directive!(

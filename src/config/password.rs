@@ -1,4 +1,4 @@
-//! The password of DBTestPasswordFile: out of a file that nobody else can read, or from a program, as httpd's own
+//! The password of DBTestPasswordFile: out of a file that others cannot read, or from a program, as httpd's own
 //! `exec:` directives have it. Read while the configuration is, by root: the child may do neither.
 
 use std::io::{self, Read};
@@ -23,7 +23,7 @@ const LONGEST: u64 = 4096;
 /// httpd does not start while the program runs.
 const PROGRAM_MAY_TAKE: Duration = Duration::from_secs(10);
 
-/// Reads the file, which must be regular and closed to group and others.
+/// Reads the file, which must be regular, and neither readable by others nor writable by anybody but its owner.
 pub fn from_file(path: &Path) -> Result<Found, String> {
     let shown = path.display();
     // Not to wait for the writer of a FIFO.
@@ -34,13 +34,21 @@ pub fn from_file(path: &Path) -> Result<Found, String> {
     if !found.is_file() {
         return Err(format!("{shown} is not a regular file"));
     }
-    if found.mode() & 0o077 != 0 {
-        let mode = found.mode() & 0o7777;
+    let mode = found.mode() & 0o7777;
+    if mode & 0o027 != 0 {
         return Err(format!("{shown} is open to others than its owner (mode {mode:04o}): chmod 600 {shown}"));
     }
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("{shown}: {error}"))?;
-    understood(&bytes, &format!("{shown}"))
+    let mut password = understood(&bytes, &format!("{shown}"))?;
+    // A group of root's alone is nobody else.
+    if mode & 0o040 != 0 && found.gid() != 0 && password.warning.is_none() {
+        password.warning = Some(format!(
+            "{shown} can be read by its group (mode {mode:04o}), and so perhaps by scripts of this server: only the \
+             user who starts httpd needs to: chmod 600 {shown}"
+        ));
+    }
+    Ok(password)
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> String {
@@ -237,7 +245,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (content, mode, expected) in [
             (&b"secret"[..], 0o644, "is open to others than its owner (mode 0644): chmod 600 "),
-            (b"secret", 0o640, "(mode 0640)"),
+            (b"secret", 0o620, "(mode 0620)"),
             (b"secret", 0o602, "(mode 0602)"),
             (b"", 0o600, "is empty"),
             (b"\n", 0o600, "is empty"),
@@ -256,6 +264,19 @@ mod tests {
         }
         assert!(from_file(&dir.path().join("none")).unwrap_err().contains("does not exist"));
         assert!(from_file(dir.path()).unwrap_err().contains("is not a regular file"));
+    }
+
+    #[test]
+    fn a_group_that_may_read_it_is_told_of_unless_it_is_roots() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(dir.path(), b"secret", 0o640);
+        if rustix::process::geteuid().is_root() {
+            assert_eq!(from_file(&path).unwrap().warning, None);
+            std::os::unix::fs::chown(&path, None, Some(65534)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        }
+        let warning = from_file(&path).unwrap().warning.unwrap();
+        assert!(warning.contains("can be read by its group (mode 0640)"), "{warning}");
     }
 
     #[test]

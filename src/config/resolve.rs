@@ -1,7 +1,7 @@
 //! From what was written to what holds: every default filled in, the database read into a target. Pure, and so it
 //! gives the same in the parent at configtest and in the child that serves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +33,7 @@ pub struct Environment {
 impl Environment {
     /// As this build of the module has it: beside the state of the httpd that it was built for.
     pub fn of_this_build() -> Self {
-        let dir = option_env!("DBTEST_STATE_DIR").unwrap_or("/var/lib/apache2/dbtest");
-        Self { default_state_dir: dir.into() }
+        Self { default_state_dir: env!("DBTEST_STATE_DIR").into() }
     }
 }
 
@@ -47,12 +46,15 @@ pub struct ConfigError {
 }
 
 impl Settings {
+    /// The module's own directory, which it makes itself.
+    pub fn state_dir<'a>(&'a self, environment: &'a Environment) -> &'a Path {
+        self.state_dir.as_ref().map_or(&*environment.default_state_dir, |dir| dir.value())
+    }
+
     /// Fills in the defaults and reads the database into a target.
     pub fn resolve(&self, environment: &Environment) -> Result<Resolved, ConfigError> {
-        let setting = Setting {
-            state_dir: self.state_dir.as_ref().map_or(&*environment.default_state_dir, |dir| dir.value()),
-            password: self.password.as_ref().map(Set::value),
-        };
+        let setting =
+            Setting { state_dir: self.state_dir(environment), password: self.password.as_ref().map(Set::value) };
         let text = self.database.as_ref().map_or(DEFAULT_DATABASE, |database| database.value());
         let target = database::parse(text, &setting).map_err(|error| self.wrong_database(&error))?;
         let value = |value: &Option<Set<Duration>>, default| value.as_ref().map_or(default, |time| *time.value());

@@ -74,7 +74,7 @@ const WRONG: &[(&str, &[&str], &str)] = &[
     ("DBTestPageSize", &["1001"], "DBTestPageSize must be a number from 1 to 1000, not \"1001\""),
     ("DBTestPageSize", &["twenty"], "DBTestPageSize must be a number from 1 to 1000, not \"twenty\""),
     ("DBTestPageSize", &["-5"], "DBTestPageSize must be a number from 1 to 1000, not \"-5\""),
-    ("DBTestMaxBody", &["0"], "DBTestMaxBody must be from 1024 bytes to 16M"),
+    ("DBTestMaxBody", &["0"], "DBTestMaxBody must be from 1 to 16M bytes"),
     ("DBTestMaxBody", &["1G"], "DBTestMaxBody must be a size such as 65536, 64K or 1M, not \"1G\""),
     ("DBTestDetail", &["verbose"], "DBTestDetail must be full or brief, not \"verbose\""),
     ("DBTestTimeout", &[], "DBTestTimeout requires at least one argument, how long"),
@@ -275,7 +275,10 @@ fn findings_of_a_place() {
         (
             vec![Line("DBTestDatabase", &["sqlite:/nonexistent/dir/x.db"])],
             false,
-            vec![(Error, "DBTestDatabase: the directory /nonexistent/dir of the database does not exist")],
+            vec![(
+                Error,
+                "DBTestDatabase: /nonexistent/dir/x.db cannot exist, for the directory /nonexistent/dir does not",
+            )],
         ),
         (
             vec![Line("DBTestDatabase", &["sqlite:/tmp/nonexistent.db"])],
@@ -283,6 +286,14 @@ fn findings_of_a_place() {
             vec![(
                 Warning,
                 "DBTestDatabase: /tmp/nonexistent.db does not exist: create it with httpd -t -D DBTEST_INIT",
+            )],
+        ),
+        (
+            vec![Line("DBTestStateDir", &["/nonexistent/own"]), Line("DBTestDatabase", &["sqlite:x.db"])],
+            false,
+            vec![(
+                Warning,
+                "DBTestDatabase: /nonexistent/own/x.db does not exist: create it with httpd -t -D DBTEST_INIT",
             )],
         ),
         (vec![Line("DBTestDatabase", &["sqlite:/tmp"])], false, vec![(Error, "DBTestDatabase: /tmp is a directory")]),

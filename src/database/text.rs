@@ -17,6 +17,15 @@ pub fn shown(value: &str) -> String {
     text
 }
 
+/// The first "%" of a URL that is not followed by two hexadecimal digits, with what should have been those.
+pub fn bad_escape(text: &str) -> Option<&str> {
+    text.match_indices('%').map(|(at, _)| &text[at..]).find_map(|rest| {
+        let is_hex = |at: usize| rest.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+        let end = rest.char_indices().nth(3).map_or(rest.len(), |(end, _)| end);
+        (!is_hex(1) || !is_hex(2)).then(|| &rest[..end])
+    })
+}
+
 /// Refuses a text that cannot be meant, whatever its syntax.
 pub fn check(text: &str) -> Result<(), ParseError> {
     if let Some(name) = undefined_variable(text) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::configtest;
+use crate::support::{Database, Kind, configtest};
 
 /// Directives for the Location, and what must be in the message. `${ROOT}` is a directory of the test's own.
 const WRONG: &[(&str, &[&str])] = &[
@@ -89,6 +89,15 @@ fn what_is_merely_unwise_is_a_warning() {
             "<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\nDBTestDatabase postgresql://u:secret@db.example/x\n</Location>",
             "DBTestPasswordFile",
         ),
+        // not created unasked, and so perhaps a slip of the pen
+        (
+            "<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\nDBTestDatabase sqlite:site.db\n</Location>",
+            "-D DBTEST_INIT",
+        ),
+        (
+            "<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\nDBTestReadOnly On\nDBTestCreateTable On\n</Location>",
+            "DBTestCreateTable",
+        ),
     ] {
         let checked = configtest(conf, &[]);
         let output = &checked.outcome().output;
@@ -100,16 +109,17 @@ fn what_is_merely_unwise_is_a_warning() {
 
 #[test]
 fn what_is_right_passes_without_a_word() {
+    let database = Database::new(Kind::Sqlite);
+    let file = database.file().display().to_string();
     for directives in [
         "",
-        "DBTestDatabase sqlite:site.db",
-        "DBTestDatabase sqlite:///site.db",
-        "DBTestDatabase sqlite:////var/tmp/site.db",
+        &format!("DBTestDatabase sqlite:{file}"),
+        &format!("DBTestDatabase sqlite:///{file}"),
         "DBTestDatabase postgresql://flasktest@/flasktestdb",
         "DBTestDatabase postgresql+psycopg2://flasktest@db.example/flasktestdb",
         "DBTestDatabase postgres://u@[::1]:5433,db.example/x?target_session_attrs=read-write",
         "DBTestDatabase \"host=/run/postgresql dbname=x user='a b'\"",
-        "DBTestTable public.stuff\nDBTestPageSize 50\nDBTestReadOnly On\nDBTestDetail full\nDBTestCreateTable On",
+        "DBTestTable public.stuff\nDBTestPageSize 50\nDBTestReadOnly On\nDBTestDetail full",
         "DBTestTimeout connect=3s query=500ms wait=1\nDBTestConnections 4\nDBTestMaxBody 1000",
     ] {
         let conf = format!("<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\n{directives}\n</Location>");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 
-use crate::database::text::{check, nearest, shown, wrong};
+use crate::database::text::{bad_escape, check, nearest, shown, wrong};
 use crate::database::{ParseError, Setting};
 
 /// Linux's limits for a name and for a path, in bytes (limits.h).
@@ -83,9 +83,8 @@ fn parameter(query: &str) -> ParseError {
 
 /// Undoes percent-encoding.
 fn decoded(path: &str) -> Result<String, ParseError> {
-    let is_hex = |at: usize| path.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
-    if path.match_indices('%').any(|(at, _)| !is_hex(at + 1) || !is_hex(at + 2)) {
-        let problem = format!("a \"%\" in \"{}\" is not followed by two hexadecimal digits", shown(path));
+    if let Some(escape) = bad_escape(path) {
+        let problem = format!("\"{}\" in the path is not a \"%\" and two hexadecimal digits", shown(escape));
         return Err(wrong(problem, "write a \"%\" itself as %25"));
     }
     let decoded = percent_decode_str(path).decode_utf8();

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::keys::is_secret;
 use super::pairs::Pair;
 use crate::database::ParseError;
-use crate::database::text::{shown, wrong};
+use crate::database::text::{bad_escape, shown, wrong};
 
 /// The rest of a URL whose scheme is ours, and whether SQLAlchemy's rules hold for it.
 struct Url<'a> {
@@ -200,11 +200,12 @@ fn join_hosts(named: Vec<String>, sqlalchemy: bool, hosts: &mut Vec<(String, Str
     Ok(())
 }
 
-/// Undoes percent-encoding; `what` names the part in an error, which never repeats it.
+/// Undoes percent-encoding; `what` names the part in an error, which repeats nothing of a password.
 fn decoded(text: &str, what: &str) -> Result<String, ParseError> {
-    let is_hex = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
-    if text.match_indices('%').any(|(at, _)| !is_hex(at + 1) || !is_hex(at + 2)) {
-        let problem = format!("a \"%\" in the {what} is not followed by two hexadecimal digits");
+    if let Some(escape) = bad_escape(text) {
+        let secret = what == "password" || what == "value of a parameter";
+        let escape = if secret { "%".into() } else { shown(escape) };
+        let problem = format!("\"{escape}\" in the {what} is not a \"%\" and two hexadecimal digits");
         return Err(wrong(problem, "write a \"%\" itself as %25"));
     }
     let text = percent_decode_str(text).decode_utf8();
