@@ -142,8 +142,10 @@ struct Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let good = |connection: &Box<dyn Connection>| connection.usable() && !std::thread::panicking();
-        if let Some(connection) = self.connection.take().filter(good) {
+        if let Some(connection) = self.connection.take()
+            && connection.usable()
+            && !std::thread::panicking()
+        {
             lock(&self.service.idle).push(connection);
         }
     }
