@@ -16,7 +16,7 @@ use super::negotiate::{self, Format};
 use super::stuff::STUFF;
 use super::{Place, json, problem, render};
 use crate::config::Resolved;
-use crate::database::{About, Page, Refusal, Row, Service};
+use crate::database::{About, Page, Refusal, Row, Service, Shared};
 
 /// An export is handed to the client in pieces of about this many bytes.
 const PIECE: usize = 16 * 1024;
@@ -29,6 +29,14 @@ struct Wanted {
     /// Mark this row, which was just added.
     saved: Option<i64>,
     format: Format,
+}
+
+/// All that a page of a service's rows depends on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    wanted: Wanted,
+    page_size: u32,
+    read_only: bool,
 }
 
 #[derive(Template)]
@@ -96,9 +104,11 @@ fn id_in(name: &str, value: &[u8]) -> Result<i64, String> {
     number.ok_or_else(|| format!("\"{name}\" must be the id of a row: a whole number."))
 }
 
-/// The rendered page.
+/// The rendered page: one query and one rendering for all who wait for the same.
 fn body(service: &Service, settings: &Resolved, wanted: Wanted) -> Result<Arc<Vec<u8>>, Refusal> {
-    service.with(|connection| {
+    static PAGES: LazyLock<Shared<Key, Arc<Vec<u8>>>> = LazyLock::new(Shared::new);
+    let key = Key { wanted, page_size: settings.page_size, read_only: settings.read_only };
+    PAGES.answer(service, key, |connection| {
         let page = connection.page(wanted.before, settings.page_size)?;
         Ok(Arc::new(rendered(&page, connection.about(), settings, wanted)))
     })
