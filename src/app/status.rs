@@ -9,7 +9,7 @@ use askama::Template;
 use super::check::{examine_as, for_strangers};
 use super::http::{Request, Response};
 use super::negotiate::Format;
-use super::{PlaceView, problem, render, wanted_format};
+use super::{PlaceView, problem, render, style, wanted_format};
 use crate::database::Stage;
 use crate::diagnosis::{self, Report, State, Verdict};
 
@@ -48,6 +48,10 @@ pub fn answer(request: &mut dyn Request, places: &[PlaceView]) -> Response {
         "GET" | "HEAD" => {}
         "OPTIONS" => return Response { status: 204, ..Response::default() }.with("Allow", "GET, HEAD, OPTIONS"),
         _ => return problem::method_not_allowed(request, "GET, HEAD, OPTIONS"),
+    }
+    if let Some(version) = request.query().and_then(|query| query.strip_prefix("style=")) {
+        // this handler owns one address only: the sheet is served under it
+        return style::sheet(version);
     }
     let rows = compare(places.iter().map(|view| examined(request, view)).collect());
     let format = wanted_format(request, &[Format::Html, Format::Text, Format::Json]);

@@ -23,7 +23,11 @@ const fn fnv1a(bytes: &[u8]) -> u32 {
 
 /// Answers GET style.css.
 pub fn get(request: &mut dyn Request, _: &Place) -> Response {
-    let current = request.query().is_some_and(|query| query.parse() == Ok(VERSION));
-    let keep = if current { "max-age=31536000, immutable" } else { "no-cache" };
+    sheet(request.query().unwrap_or_default())
+}
+
+/// The sheet, asked for by this version.
+pub fn sheet(version: &str) -> Response {
+    let keep = if version.parse() == Ok(VERSION) { "max-age=31536000, immutable" } else { "no-cache" };
     Response::whole(200, "text/css; charset=utf-8", Arc::new(SHEET.into())).with("Cache-Control", keep)
 }

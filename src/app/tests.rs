@@ -410,6 +410,12 @@ fn the_databases_of_a_server_stand_side_by_side() {
     assert_eq!(value["databases"][0]["report"]["failed_at"], "read");
     assert!(!text(&site.status(&mut Asked::get(""), &["/a"])).contains("secrethost"));
     assert_eq!(site.status(&mut Asked::with("POST", ""), &[]).status, 405);
+    let (_, sheet) = html.split_once("rel=\"stylesheet\" href=\"").unwrap();
+    let sheet = site.status(&mut Asked::get(sheet.split('"').next().unwrap()), &["/a"]);
+    assert_eq!(
+        (sheet.content_type, header(&sheet, "Cache-Control")),
+        ("text/css; charset=utf-8", "max-age=31536000, immutable")
+    );
 }
 
 #[test]
