@@ -235,7 +235,8 @@ impl Connection for PgConnection {
     fn insert(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError> {
         let doing = format!("inserting into table {}", self.table);
         // a server that said goodbye meanwhile has certainly stored nothing
-        if let Err(failure) = drive::look(&mut self.session.connection, &self.session.control) {
+        let Session { connection, control, .. } = &mut self.session;
+        if let Err(failure) = drive::look(connection, control, self.limits.query) {
             self.usable = false;
             return Err(WriteError::NotSaved(self.error(failure, Stage::Write, doing)));
         }

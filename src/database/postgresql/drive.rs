@@ -122,7 +122,9 @@ impl Wake for Bell {
 }
 
 /// Takes what has arrived on an idle connection, without waiting: the server may have said goodbye.
-pub fn look(connection: &mut Connection<Wire, Wire>, control: &Control) -> Result<(), Failure> {
+/// What is still queued (the farewell to a statement) is written, within `limit`.
+pub fn look(connection: &mut Connection<Wire, Wire>, control: &Control, limit: Duration) -> Result<(), Failure> {
+    control.with(|state| state.deadline = Deadline::after(limit));
     let result = advance(connection, control, Grant::Look, &mut Context::from_waker(Waker::noop()));
     control.with(|state| state.grant = Grant::Nothing);
     result

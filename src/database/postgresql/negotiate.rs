@@ -13,7 +13,7 @@ use super::drive;
 use super::failure::startup_error;
 use super::settings::{ChannelBinding, PgSettings};
 use super::socket::{Address, Socket};
-use super::startup::Startup;
+use super::startup::{AuthRequest, Startup};
 use super::wire::{Control, Finished, Transport, Wire};
 
 /// What came back for an SSLRequest.
@@ -153,15 +153,24 @@ pub fn start(
             let doing =
                 format!("logging in to {address} as role \"{}\" to database \"{}\"", login.user, login.database);
             let mut error = startup_error(failure, &startup, spoke, deadline.limit(), doing);
-            explain_missing_password(&mut error, &startup, settings);
+            explain_method(&mut error, &startup, settings);
             Err(Box::new(StartFailed { error, startup }))
         }
     }
 }
 
-fn explain_missing_password(error: &mut Error, startup: &Startup, settings: &PgSettings) {
-    if let (Some(request), None, Cause::Driver(text)) = (&startup.auth_request, password(settings), &mut error.cause) {
-        *text = format!("the server asks for a password ({}) and none is configured", request.method());
+/// Says in pg_hba.conf's words what the driver had no answer for.
+fn explain_method(error: &mut Error, startup: &Startup, settings: &PgSettings) {
+    let (Some(request), Cause::Driver(text)) = (&startup.auth_request, &mut error.cause) else { return };
+    let method = request.method();
+    match request {
+        AuthRequest::Gss | AuthRequest::Sspi | AuthRequest::Other(_) => {
+            *text = format!("the server asks for authentication by {method}, which mod_dbtest does not know");
+        }
+        _ if password(settings).is_none() => {
+            *text = format!("the server asks for a password ({method}) and none is configured");
+        }
+        _ => {}
     }
 }
 

@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, SockAddr, SockRef, TcpKeepalive, Type};
 
@@ -117,32 +118,32 @@ impl Socket {
 
 /// Whether the kernel must be told: the difference is more than a sixteenth of what it knows.
 fn differs(known: Duration, wanted: Duration) -> bool {
-    wanted > known || known - wanted > known / 16
+    known.abs_diff(wanted) > known / 16
 }
 
-/// EAGAIN of a blocking socket means that its time is over.
-fn timed_out(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-        _ => error,
-    }
+/// Whether to call again: a signal came, or the kernel's time is over and ours perhaps not yet.
+fn again(error: Errno) -> bool {
+    matches!(error, Errno::INTR | Errno::AGAIN)
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.wait {
+            count(Call::Receive);
             return Ok(rustix::net::recv(self.fd(), buffer, RecvFlags::DONTWAIT)?.0);
         }
         loop {
             let remaining = self.remaining()?;
             if differs(self.receive_limit, remaining) {
+                count(Call::Limit);
                 SockRef::from(&self.fd()).set_read_timeout(Some(remaining))?;
                 self.receive_limit = remaining;
             }
+            count(Call::Receive);
             match rustix::net::recv(self.fd(), &mut *buffer, RecvFlags::empty()) {
                 Ok((count, _)) => return Ok(count),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(timed_out(error.into())),
+                Err(error) if again(error) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -153,14 +154,16 @@ impl Write for Socket {
         loop {
             let remaining = self.remaining()?;
             if differs(self.send_limit, remaining) {
+                count(Call::Limit);
                 SockRef::from(&self.fd()).set_write_timeout(Some(remaining))?;
                 self.send_limit = remaining;
             }
+            count(Call::Send);
             // a signal would end the child; an error does for us
             match rustix::net::send(self.fd(), bytes, SendFlags::NOSIGNAL) {
                 Ok(count) => return Ok(count),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(timed_out(error.into())),
+                Err(error) if again(error) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -168,6 +171,28 @@ impl Write for Socket {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The system calls of an open socket.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Send,
+    Receive,
+    Limit,
+}
+
+#[cfg(not(test))]
+fn count(_: Call) {}
+
+#[cfg(test)]
+fn count(call: Call) {
+    CALLS.with_borrow_mut(|calls| calls[call as usize] += 1);
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Sends, receives and limits set by this thread: what a query may cost is tested.
+    pub static CALLS: std::cell::RefCell<[u32; 3]> = const { std::cell::RefCell::new([0; 3]) };
 }
 
 fn connect_tcp(address: SocketAddr, settings: &PgSettings, deadline: Deadline) -> io::Result<TcpStream> {
@@ -207,8 +232,14 @@ fn connect_unix(path: &std::path::Path, deadline: Deadline) -> io::Result<UnixSt
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let remaining = deadline.remaining().max(Duration::from_millis(1));
     socket.set_write_timeout(Some(remaining))?;
-    socket.connect(&SockAddr::unix(path)?).map_err(timed_out)?;
-    Ok(socket.into())
+    let address = SockAddr::unix(path)?;
+    loop {
+        return match socket.connect(&address) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
+            result => result.map(|()| socket.into()),
+        };
+    }
 }
 
 /// The number of a user named in `requirepeer`. /etc/passwd only: servers are run by system users.

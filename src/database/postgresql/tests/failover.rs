@@ -3,7 +3,7 @@
 use super::super::settings::TargetSessionAttrs;
 use super::super::support::free_port;
 use super::*;
-use crate::database::{Connection, Stage};
+use crate::database::{Connection, Stage, WriteError};
 
 fn hosts(ports: &[u16]) -> PgSettings {
     let hosts =
@@ -36,6 +36,9 @@ fn the_first_that_is_what_it_must_be_is_taken() {
             );
         }
     }
+    let error = connect(hosts(&[standby.port])).unwrap().insert("a", "b").unwrap_err();
+    assert_eq!(answer(error.error()).code, "25006");
+    assert!(matches!(error, WriteError::NotSaved(_)));
     let only_primary = |attributes| PgSettings { target_session_attrs: attributes, ..hosts(&[primary.port]) };
     connect(only_primary(PreferStandby)).unwrap();
     let error = refused(only_primary(Standby));

@@ -1,6 +1,7 @@
 //! Against real servers, each private to its test.
 
 mod authentication;
+mod cost;
 mod deadlines;
 mod encryption;
 mod failover;

@@ -2,7 +2,7 @@
 
 use super::super::support::PgBouncer;
 use super::*;
-use crate::database::{Connection, Stage};
+use crate::database::{Connection, Stage, WriteError};
 
 #[test]
 fn no_statement_is_prepared_behind_a_pooler() {
@@ -69,10 +69,12 @@ fn a_server_lost_behind_the_pooler_leaves_an_insert_unknown() {
         super::super::support::wait("the insert runs", || {
             cluster.psql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND state = 'active'") == "1"
         });
-        cluster.psql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND usename = 'app'",
-        );
+        // without a word, as the kernel does it when memory runs out
+        let pid = cluster.psql("SELECT pid FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND usename = 'app'");
+        std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap();
         insert.join().unwrap()
     });
-    println!("{error:?}");
+    let WriteError::Unknown(error) = error else { panic!("{error:?}") };
+    assert_eq!((answer(&error).code.as_str(), answer(&error).routine.as_deref()), ("08P01", None));
+    assert!(!connection.usable());
 }

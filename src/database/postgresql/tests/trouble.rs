@@ -1,5 +1,6 @@
 //! Connections that break, and whether a row was stored all the same.
 
+use super::super::support::Pki;
 use super::*;
 use crate::database::{Connection, Stage, WriteError};
 
@@ -10,8 +11,11 @@ fn terminate(cluster: &Cluster) {
 
 #[test]
 fn a_connection_that_the_server_ended_while_idle_stores_nothing_and_says_so() {
-    let cluster = trusting();
-    for settings in [by_socket(&cluster), by_tcp(cluster.port)] {
+    let pki = Pki::new("tests");
+    let cluster = Cluster::with_conf(TRUST, &pki.conf(&pki.issue("localhost", &[])));
+    prepare(&cluster);
+    let tls = PgSettings { sslmode: SslMode::Require, ..by_tcp(cluster.port) };
+    for settings in [by_socket(&cluster), by_tcp(cluster.port), tls] {
         for warm in [false, true] {
             let mut connection = connect(settings.clone()).unwrap();
             if warm {
