@@ -34,7 +34,12 @@ impl Draft {
 
     /// Puts the hosts together, takes the password of DBTestPasswordFile, and refuses what contradicts itself.
     pub fn finish(mut self, password: Option<&Secret>) -> Result<PgSettings, ParseError> {
-        self.settings.hosts = combine(self.host.as_deref(), self.hostaddr.as_deref(), self.port.as_deref())?;
+        self.settings.hosts = combine(
+            self.host.as_deref(),
+            self.hostaddr.as_deref(),
+            self.port.as_deref(),
+            self.settings.password.is_none(),
+        )?;
         self.take_password(password)?;
         self.check_client_certificate()?;
         self.check_tls()?;

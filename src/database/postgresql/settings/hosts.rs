@@ -9,7 +9,14 @@ use crate::database::ParseError;
 use crate::database::text::{shown, wrong};
 
 /// Combines the lists as libpq does: as many addresses as hosts, and as many ports, or one port for all.
-pub fn combine(host: Option<&str>, hostaddr: Option<&str>, port: Option<&str>) -> Result<Vec<HostPort>, ParseError> {
+///
+/// `show`: may a host be repeated in a message? Not where a password is, whose badly escaped rest it could be.
+pub fn combine(
+    host: Option<&str>,
+    hostaddr: Option<&str>,
+    port: Option<&str>,
+    show: bool,
+) -> Result<Vec<HostPort>, ParseError> {
     let names = list(host);
     let addresses = list(hostaddr).into_iter().map(address).collect::<Result<Vec<_>, _>>()?;
     let ports = list(port).into_iter().map(self::port).collect::<Result<Vec<_>, _>>()?;
@@ -29,7 +36,7 @@ pub fn combine(host: Option<&str>, hostaddr: Option<&str>, port: Option<&str>) -
     let hosts = (0..count).map(|i| {
         let hostaddr = addresses.get(i).copied().flatten();
         let host = match (names.get(i).filter(|name| !name.is_empty()), hostaddr) {
-            (Some(name), _) => self::host(name)?,
+            (Some(name), _) => self::host(name, show)?,
             (None, Some(address)) => Host::Address(address),
             (None, None) => Host::LocalSocket,
         };
@@ -37,6 +44,11 @@ pub fn combine(host: Option<&str>, hostaddr: Option<&str>, port: Option<&str>) -
         Ok(HostPort { host, hostaddr, port })
     });
     hosts.collect()
+}
+
+/// A host in a message.
+fn quoted(text: &str, show: bool) -> String {
+    if show { format!("the host \"{}\"", shown(text)) } else { "the host".into() }
 }
 
 /// The parts of a comma-separated list; none of an empty text.
@@ -71,12 +83,12 @@ fn port(text: &str) -> Result<u16, ParseError> {
 }
 
 /// Reads one host, and refuses what no resolver can find.
-fn host(text: &str) -> Result<Host, ParseError> {
+fn host(text: &str, show: bool) -> Result<Host, ParseError> {
     if text.contains('@') {
         return Err(at_sign(text));
     }
     if text.starts_with('/') {
-        return socket_dir(Path::new(text)).map(Host::SocketDir);
+        return socket_dir(Path::new(text), show).map(Host::SocketDir);
     }
     if let Ok(address) = text.parse() {
         return Ok(Host::Address(address));
@@ -85,8 +97,15 @@ fn host(text: &str) -> Result<Host, ParseError> {
         return Err(wrong("the host is a URL", "write only the name of the machine, host=NAME"));
     }
     if text.contains(char::is_whitespace) {
-        let problem = format!("there is white space in the host \"{}\"", shown(text));
-        return Err(wrong(problem, format!("write \"{}\"", shown(&text.replace(char::is_whitespace, "")))));
+        let problem = format!("there is white space in {}", quoted(text, show));
+        return Err(wrong(
+            problem,
+            if show {
+                format!("write \"{}\"", shown(&text.replace(char::is_whitespace, "")))
+            } else {
+                "take it out".into()
+            },
+        ));
     }
     if text.starts_with('[') {
         return Err(wrong("an IPv6 address stands in brackets in a URL only", "write host=2001:db8::1 port=5432"));
@@ -97,26 +116,30 @@ fn host(text: &str) -> Result<Host, ParseError> {
         return Ok(Host::Name(text.to_owned()));
     }
     if let Some((name, port)) = text.split_once(':') {
-        let problem = format!("the host \"{}\" holds a port", shown(text));
-        return Err(wrong(problem, format!("write host={} port={}", shown(name), shown(port))));
+        let hint = if show {
+            format!("write host={} port={}", shown(name), shown(port))
+        } else {
+            "write host=NAME port=NUMBER".into()
+        };
+        return Err(wrong(format!("{} holds a port", quoted(text, show)), hint));
     }
     if text.contains('/') {
-        let problem = format!("there is a \"/\" in the host \"{}\"", shown(text));
+        let problem = format!("there is a \"/\" in {}", quoted(text, show));
         return Err(wrong(problem, "a socket's directory begins with \"/\", the database's name is dbname=NAME"));
     }
-    name(text)
+    name(text, show)
 }
 
 /// A name that a resolver may be asked for.
-fn name(text: &str) -> Result<Host, ParseError> {
+fn name(text: &str, show: bool) -> Result<Host, ParseError> {
     match text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_')) {
         None => Ok(Host::Name(text.to_owned())),
         Some(c) if c.is_alphabetic() => Err(wrong(
-            format!("the host \"{}\" has letters that DNS has not", shown(text)),
+            format!("{} has letters that DNS has not", quoted(text, show)),
             "write its ASCII form, which begins with xn--",
         )),
         Some(c) => Err(wrong(
-            format!("there is a \"{}\" in the host \"{}\"", c.escape_debug(), shown(text)),
+            format!("there is a \"{}\" in {}", c.escape_debug(), quoted(text, show)),
             "a host is a name of letters, digits, \"-\" and \".\", an IP address, or the directory of a socket",
         )),
     }
@@ -137,13 +160,16 @@ fn at_sign(text: &str) -> ParseError {
 }
 
 /// The directory of a socket, not the socket.
-fn socket_dir(path: &Path) -> Result<PathBuf, ParseError> {
+fn socket_dir(path: &Path, show: bool) -> Result<PathBuf, ParseError> {
     let file = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(".s.PGSQL."));
     match (file, path.parent()) {
-        (Some(port), Some(dir)) => Err(wrong(
+        (Some(port), Some(dir)) if show => Err(wrong(
             "the host is the socket itself",
             format!("write its directory and its port: host={} port={}", dir.display(), shown(port)),
         )),
+        (Some(_), Some(_)) => {
+            Err(wrong("the host is the socket itself", "write its directory and its port: host=/DIR port=NUMBER"))
+        }
         _ => Ok(path.to_owned()),
     }
 }

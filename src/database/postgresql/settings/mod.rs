@@ -5,6 +5,8 @@
 //! default socket directory, takes a URL that libpq refuses, and echoes parts of passwords in its errors.
 
 mod conninfo;
+#[cfg(test)]
+mod dice_tests;
 mod draft;
 mod hosts;
 mod keys;

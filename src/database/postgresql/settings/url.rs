@@ -15,6 +15,13 @@ struct Url<'a> {
     sqlalchemy: bool,
 }
 
+/// How sure we can be that what follows is no part of a password, and so may be repeated in a message.
+#[derive(Clone, Copy)]
+struct Trust {
+    has_user: bool,
+    has_password: bool,
+}
+
 /// The text before `://`, if it is made of a scheme's characters (RFC 3986, 3.1).
 pub fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once("://")?;
@@ -26,6 +33,7 @@ pub fn scheme(text: &str) -> Option<&str> {
 pub fn split(text: &str) -> Result<Vec<Pair>, ParseError> {
     let url = after_scheme(text)?;
     let (userinfo, rest) = userinfo(&url)?;
+    let has_password = userinfo.is_some_and(|userinfo| userinfo.contains(':'));
     let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     if userinfo.is_none() && path.contains('@') {
@@ -34,15 +42,23 @@ pub fn split(text: &str) -> Result<Vec<Pair>, ParseError> {
             "write a \"/\" in a user name or password as %2F, and an \"@\" in a database name as %40",
         ));
     }
+    // The password may have held the "@" that we took for its end: then nothing that follows is what it seems.
+    if path.contains('@') || (has_password && query.contains('@')) {
+        return Err(wrong(
+            "there is an \"@\" after the first \"/\" or \"?\"",
+            "write \"@\", \"/\" and \"?\" in a user name, a password or elsewhere as %40, %2F and %3F",
+        ));
+    }
     let mut pairs = Vec::new();
     if let Some(userinfo) = userinfo {
         let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
         push(&mut pairs, "user", decoded(user, "user name")?);
         push(&mut pairs, "password", decoded(password, "password")?);
     }
-    let mut hosts = hosts(authority, userinfo.is_some())?;
+    let trust = Trust { has_user: userinfo.is_some(), has_password };
+    let mut hosts = hosts(authority, trust)?;
     push(&mut pairs, "dbname", decoded(path.strip_prefix('/').unwrap_or(path), "database name")?);
-    let rest = query_pairs(query, url.sqlalchemy, &mut hosts)?;
+    let rest = query_pairs(query, &url, trust, &mut hosts)?;
     push(&mut pairs, "host", list(hosts.iter().map(|(host, _)| host)));
     push(&mut pairs, "port", list(hosts.iter().map(|(_, port)| port)));
     pairs.extend(rest);
@@ -104,12 +120,12 @@ fn userinfo<'a>(url: &Url<'a>) -> Result<(Option<&'a str>, &'a str), ParseError>
 }
 
 /// Reads `HOST:PORT,HOST:PORT`: hosts percent-decoded, ports as they are.
-fn hosts(authority: &str, has_user: bool) -> Result<Vec<(String, String)>, ParseError> {
-    authority.split(',').map(|part| host(part, has_user)).collect()
+fn hosts(authority: &str, trust: Trust) -> Result<Vec<(String, String)>, ParseError> {
+    authority.split(',').map(|part| host(part, trust)).collect()
 }
 
 /// Reads `NAME`, `NAME:PORT`, `[IPV6]` or `[IPV6]:PORT`.
-fn host(part: &str, has_user: bool) -> Result<(String, String), ParseError> {
+fn host(part: &str, trust: Trust) -> Result<(String, String), ParseError> {
     if let Some(bracketed) = part.strip_prefix('[') {
         let Some((address, after)) = bracketed.split_once(']') else {
             return Err(wrong("\"[\" without \"]\" around an IPv6 address", "write [2001:db8::1]:5432"));
@@ -118,7 +134,7 @@ fn host(part: &str, has_user: bool) -> Result<(String, String), ParseError> {
             return Err(wrong("there is no address between \"[\" and \"]\"", "write [2001:db8::1]:5432"));
         }
         return match after.strip_prefix(':') {
-            Some(port) => Ok((decoded(address, "host")?, checked_port(port, has_user)?)),
+            Some(port) => Ok((decoded(address, "host")?, checked_port(port, trust)?)),
             None if after.is_empty() => Ok((decoded(address, "host")?, String::new())),
             None => Err(wrong("after \"]\" only a colon and a port may follow", "write [2001:db8::1]:5432")),
         };
@@ -128,34 +144,44 @@ fn host(part: &str, has_user: bool) -> Result<(String, String), ParseError> {
         return Err(wrong("there are several \":\" in the host", hint));
     }
     let (name, port) = part.split_once(':').unwrap_or((part, ""));
-    Ok((decoded(name, "host")?, checked_port(port, has_user)?))
+    Ok((decoded(name, "host")?, checked_port(port, trust)?))
 }
 
-/// A port that is no number, where no user is named, may well be a password: it is not repeated.
-fn checked_port(port: &str, has_user: bool) -> Result<String, ParseError> {
-    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
-    match (is_number, has_user) {
-        (true, _) => Ok(port.to_owned()),
-        (false, true) => {
-            Err(wrong(format!("the port \"{}\" is not a number", shown(port)), "write HOST:5432, or only HOST"))
-        }
-        (false, false) => Err(wrong(
+/// A port that is no number may well be a password, or the rest of one, where one is or no user is: it is not repeated.
+fn checked_port(port: &str, trust: Trust) -> Result<String, ParseError> {
+    if port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(port.to_owned());
+    }
+    Err(match trust {
+        Trust { has_user: false, .. } => wrong(
             "what follows the \":\" is not a port number",
             "if it is the password, \"@HOST\" is missing after it, or it holds a \"/\", which must be written %2F",
-        )),
-    }
+        ),
+        Trust { has_password: true, .. } => wrong(
+            "the port is not a number",
+            "write HOST:5432, or only HOST; if it belongs to the password, write an \"@\" in it as %40",
+        ),
+        Trust { .. } => wrong(format!("the port \"{}\" is not a number", shown(port)), "write HOST:5432, or only HOST"),
+    })
 }
 
 /// Reads the query; hosts in it join `hosts`.
-fn query_pairs(query: &str, sqlalchemy: bool, hosts: &mut Vec<(String, String)>) -> Result<Vec<Pair>, ParseError> {
+fn query_pairs(
+    query: &str,
+    url: &Url,
+    trust: Trust,
+    hosts: &mut Vec<(String, String)>,
+) -> Result<Vec<Pair>, ParseError> {
+    let sqlalchemy = url.sqlalchemy;
     let mut pairs: Vec<Pair> = Vec::new();
     let mut named: Vec<String> = Vec::new();
     for text in query.split('&').filter(|text| !text.is_empty()) {
         let after_secret = pairs.last().is_some_and(|pair| is_secret(&pair.key));
         let Some((key, value)) = text.split_once('=') else {
-            let problem = match after_secret {
-                true => "after the password stands a word without \"=\"".into(),
-                false => format!("the parameter \"{}\" has no \"=\"", shown(text)),
+            let problem = match (after_secret, trust.has_password) {
+                (true, _) => "after the password stands a word without \"=\"".into(),
+                (false, true) => "there is a parameter without \"=\"".into(),
+                (false, false) => format!("the parameter \"{}\" has no \"=\"", shown(text)),
             };
             return Err(wrong(problem, "write ?KEY=VALUE&KEY=VALUE, and an \"&\" inside a value as %26"));
         };
