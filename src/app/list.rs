@@ -13,10 +13,11 @@ use super::form::Form;
 use super::http::{Body, Request, Response, Sink};
 use super::model::{Entry, Model};
 use super::negotiate::{self, Format};
+use super::rows::Rows;
 use super::stuff::STUFF;
 use super::{Place, json, problem, render};
 use crate::config::Resolved;
-use crate::database::{About, Page, Refusal, Row, Service, Shared};
+use crate::database::{About, Page, Refusal, Service, Shared};
 
 /// An export is handed to the client in pieces of about this many bytes.
 const PIECE: usize = 16 * 1024;
@@ -46,8 +47,10 @@ struct ListPage<'a> {
     here: &'static str,
     settings: &'a Resolved,
     model: &'static Model,
-    entry: &'a Entry,
+    /// The form, already HTML.
+    form: &'a str,
     page: &'a Page,
+    rows: Rows<'a>,
     about: &'a About,
     before: Option<i64>,
     older: Option<i64>,
@@ -56,11 +59,23 @@ struct ListPage<'a> {
     saved_here: bool,
 }
 
-impl ListPage<'_> {
-    fn is_new(&self, row: &Row) -> bool {
-        self.saved == Some(row.id)
-    }
+#[derive(Template)]
+#[template(path = "form.html")]
+struct FormPart<'a> {
+    home: &'static str,
+    model: &'static Model,
+    entry: &'a Entry,
 }
+
+/// The form before anything is typed is the same on every page of rows.
+static BLANK_FORM: LazyLock<String> = LazyLock::new(|| {
+    let form = FormPart { home: HERE, model: &STUFF, entry: &STUFF.blank() }.render();
+    // our templates write into memory, which cannot fail
+    form.unwrap_or_default()
+});
+
+/// Where the pages are, seen from the list: relative, so that the bytes are the same whatever is in front.
+const HERE: &str = "./";
 
 /// Answers GET.
 pub fn get(request: &mut dyn Request, place: &Place) -> Response {
@@ -115,18 +130,18 @@ fn body(service: &Service, settings: &Resolved, wanted: Wanted) -> Result<Arc<Ve
 }
 
 fn rendered(page: &Page, about: &About, settings: &Resolved, wanted: Wanted) -> Vec<u8> {
-    static BLANK: LazyLock<Entry> = LazyLock::new(|| STUFF.blank());
     let older = page.rows.last().map(|row| row.id).filter(|_| page.more);
     if wanted.format == Format::Json {
         return json::list(page, older, settings.read_only, about);
     }
     render(&ListPage {
-        home: "./",
+        home: HERE,
         here: "rows",
         settings,
         model: &STUFF,
-        entry: &BLANK,
+        form: &BLANK_FORM,
         page,
+        rows: Rows { rows: &page.rows, new: wanted.saved },
         about,
         before: wanted.before,
         older,

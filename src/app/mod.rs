@@ -18,6 +18,7 @@ mod negotiate;
 mod origin;
 mod problem;
 mod routes;
+mod rows;
 mod status;
 mod stuff;
 mod style;
