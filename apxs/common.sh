@@ -60,6 +60,7 @@ package_of() {
         debian:sqlite3) echo sqlite3 ;;
         debian:nm) echo binutils ;;
         debian:setpriv) echo util-linux ;;
+        *:setfacl) echo acl ;;
         redhat:apxs) echo httpd-devel ;;
         redhat:cc) echo gcc ;;
         redhat:libclang) echo clang-devel ;;

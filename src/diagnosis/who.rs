@@ -39,6 +39,8 @@ pub struct Who {
     pub capabilities: u64,
     /// Most open files; `None` for unlimited.
     pub open_files: Option<u64>,
+    /// As far as that may be raised.
+    pub most_open_files: Option<u64>,
     /// Largest file it may write, in bytes; `None` for unlimited.
     pub file_size: Option<u64>,
     /// A write past that limit ends the process: SIGXFSZ is neither ignored nor handled (httpd ignores it).
@@ -72,6 +74,7 @@ impl Who {
         }
         let status = read(root, "proc/self/status");
         let limits = read(root, "proc/self/limits");
+        let own_limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let security = Security::read(root);
         Self {
             root: root.to_owned(),
@@ -84,8 +87,10 @@ impl Who {
             enforcing: security.enforcing,
             apparmor: security.apparmor,
             capabilities: hexadecimal(&status, "CapEff:").unwrap_or(0),
-            open_files: soft_limit(&limits, "Max open files"),
-            file_size: soft_limit(&limits, "Max file size"),
+            // a process without a free descriptor cannot open its /proc
+            open_files: if limits.is_empty() { own_limit } else { limit(&limits, "Max open files", 0) },
+            most_open_files: limit(&limits, "Max open files", 1),
+            file_size: limit(&limits, "Max file size", 0),
             file_size_kills: !is_signal_survived(&status, libc::SIGXFSZ),
             mounts: mounts::parse(&read(root, "proc/self/mountinfo")),
             unit: unit(&read(root, "proc/self/cgroup")),
@@ -247,10 +252,10 @@ fn name(table: &str, id: u32) -> Option<String> {
     })
 }
 
-/// The soft limit in the row of /proc/self/limits that begins with `row`; `None` for unlimited.
-fn soft_limit(limits: &str, row: &str) -> Option<u64> {
+/// The soft (0) or hard (1) limit in the row of /proc/self/limits that begins with `row`; `None` for unlimited.
+fn limit(limits: &str, row: &str, which: usize) -> Option<u64> {
     let line = limits.lines().find(|line| line.starts_with(row))?;
-    line[row.len()..].split_whitespace().next()?.parse().ok()
+    line[row.len()..].split_whitespace().nth(which)?.parse().ok()
 }
 
 /// The service in the text of /proc/self/cgroup: "0::/system.slice/apache2.service".

@@ -56,9 +56,16 @@ pub struct Builder {
     modules: Vec<String>,
     conf: String,
     log_level: String,
+    wrapper: Vec<String>,
 }
 
 impl Builder {
+    /// Starts httpd by this command, which must end by executing its arguments: `unshare -m` gives it mounts of its own.
+    pub fn under(mut self, command: &[&str]) -> Self {
+        self.wrapper = command.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     /// Lines for the main server.
     pub fn conf(mut self, lines: &str) -> Self {
         self.conf.push_str(lines);
@@ -96,7 +103,8 @@ impl Builder {
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
             root.write_conf(&self, port);
-            let mut process = root.command(&["-D", "FOREGROUND"]).process_group(0).spawn().expect("httpd");
+            let mut process =
+                root.command(&self.wrapper, &["-D", "FOREGROUND"]).process_group(0).spawn().expect("httpd");
             if root.await_start(&mut process, port) {
                 return Httpd {
                     root,
@@ -158,9 +166,17 @@ impl Root {
         fs::write(self.path().join("httpd.conf"), conf).expect("httpd.conf");
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, wrapper: &[String], arguments: &[&str]) -> Command {
         let output = fs::OpenOptions::new().create(true).append(true).open(self.path().join("output")).expect("output");
-        let mut command = Command::new(&installation().httpd);
+        let httpd = &installation().httpd;
+        let mut command = match wrapper {
+            [] => Command::new(httpd),
+            [program, rest @ ..] => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(httpd);
+                command
+            }
+        };
         command.arg("-f").arg(self.path().join("httpd.conf")).args(arguments);
         command.stdin(Stdio::null()).stdout(output.try_clone().expect("output")).stderr(output);
         command
@@ -213,6 +229,7 @@ impl Httpd {
             modules: Vec::new(),
             conf: String::new(),
             log_level: "info".to_owned(),
+            wrapper: Vec::new(),
         }
     }
 
@@ -284,6 +301,14 @@ impl Httpd {
         let before = resumed(&self.log());
         self.signal(Signal::USR1);
         self.wait("the graceful restart", |httpd| resumed(&httpd.log()) > before);
+    }
+
+    /// A restart that ends every child; returns when the new ones serve.
+    pub fn restart(&self) {
+        let resumed = |log: &str| log.matches("resuming normal operations").count();
+        let before = resumed(&self.log());
+        self.signal(Signal::HUP);
+        self.wait("the restart", |httpd| resumed(&httpd.log()) > before);
     }
 
     pub fn signal(&self, signal: Signal) {

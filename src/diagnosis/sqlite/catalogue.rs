@@ -177,7 +177,7 @@ entries! {
         "SQLite lets any column hold any type. The page shows such a value as well as it can; PostgreSQL would refuse it.",
         "typeof() of the newest rows.",
         "Turn the values into text with CAST.";
-    HOT_JOURNAL = "DBT1252": "An interrupted transaction must be rolled back first, and this process may not",
+    HOT_JOURNAL = "DBT0465": "An interrupted transaction must be rolled back first, and this process may not",
         "A program ended while it wrote. The next to open the database rolls its journal back, and must be able to write the database and delete the journal.",
         "Extended code 776 (READONLY_ROLLBACK) or 2570 (IOERR_DELETE) on reading; a -journal lies beside the database.",
         "Give the server's user the rights to write the file and its directory. Never delete the journal: the database is damaged without it.";

@@ -36,6 +36,8 @@ pub struct Evidence {
     pub blame: Option<Blame>,
     /// How long each step took.
     pub took: Vec<(Stage, Duration)>,
+    /// Descriptors that this process has open.
+    pub open_files: u64,
     /// How many rows the page showed.
     pub rows: Option<usize>,
 }
@@ -59,6 +61,7 @@ impl Evidence {
             inserted: None,
             blame: None,
             took: vec![(Stage::Resolve, start.elapsed())],
+            open_files: 0,
             rows: None,
         }
     }
@@ -66,7 +69,7 @@ impl Evidence {
     /// Notes the failure that the page met.
     pub fn met(mut self, error: &Error) -> Self {
         self.failure = Some(Failure { stage: error.stage, cause: copy(&error.cause) });
-        self.look_at_header();
+        self.look_closer();
         self
     }
 
@@ -76,7 +79,7 @@ impl Evidence {
         let left = || ends.saturating_duration_since(Instant::now());
         if let Err(failure) = self.climb(target, settings, &left) {
             self.failure = Some(failure);
-            self.look_at_header();
+            self.look_closer();
         }
         self
     }
@@ -152,10 +155,20 @@ impl Evidence {
 
     /// The limit on the size of files is nearer than a write needs.
     pub fn file_size_is_short(&self) -> bool {
-        /// A -shm file, and the first pages of a journal or log.
+        /// A -shm file is 32 KiB long, and no page is longer than 64 KiB.
         const ROOM: u64 = 64 * 1024;
         let largest = self.files.seen.iter().chain(&self.files.neighbours).map(|seen| seen.size).max().unwrap_or(0);
         self.who.file_size.is_some_and(|limit| limit < largest.saturating_add(ROOM))
+    }
+
+    fn look_closer(&mut self) {
+        self.open_files = match std::fs::read_dir(self.who.root.join("proc/self/fd")) {
+            Ok(entries) => entries.count() as u64,
+            // not even this could be opened
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => u64::MAX / 2,
+            Err(_) => 0,
+        };
+        self.look_at_header();
     }
 
     /// Only for a file that SQLite cannot use (see [`header`]).

@@ -7,7 +7,7 @@ use rusqlite::ffi;
 use super::super::catalogue as id;
 use super::super::evidence::Evidence;
 use super::super::files::{Files, is_about_the_path};
-use super::{Verdict, excluded, maybe, name_file, primary, sql, stage_of, verdict};
+use super::{Verdict, excluded, maybe, name_file, primary, sql, verdict};
 use crate::database::Stage;
 use crate::diagnosis::cure::{self, quote, word};
 use crate::diagnosis::mounts;
@@ -145,43 +145,47 @@ fn moved(files: &Files, who: &Who) -> Vec<Fix> {
         quote(&to),
         quote(&to)
     );
-    vec![cure::shell(commands, Then::None), name_file(&to)]
+    let mut name = name_file(&to);
+    name.place = "inside this Location, once the file has been moved by the commands above".into();
+    vec![cure::shell(commands, Then::None), name]
 }
 
 /// A limit of this process.
 pub fn limits(evidence: &Evidence) -> Option<Verdict> {
-    let errno = evidence.errno()?;
-    if ![libc::EMFILE, libc::ENFILE].contains(&errno) {
+    let reported = evidence.errno().is_some_and(|errno| [libc::EMFILE, libc::ENFILE].contains(&errno));
+    // SQLite does not hand out its errno: a file that everything lets open, and hardly a descriptor left
+    let exhausted = primary(evidence) == Some(ffi::SQLITE_CANTOPEN)
+        && evidence.files.obstacles().is_empty()
+        && evidence.who.open_files.is_some_and(|limit| evidence.open_files + FEW >= limit);
+    if !reported && !exhausted {
         return None;
     }
     let limit = evidence.who.open_files.map_or_else(|| "its limit".to_owned(), |limit| format!("its limit of {limit}"));
     let cause = format!("this process has as many files open as {limit} allows, and cannot open the database");
-    let fix = limit_fix(&evidence.who, "LimitNOFILE", "nofile", "65536");
+    let more = evidence.who.most_open_files.filter(|most| Some(*most) > evidence.who.open_files);
+    let value = more.map_or_else(|| "65536".to_owned(), |most| most.to_string());
+    let fix = limit_fix(&evidence.who, "LimitNOFILE", "nofile", &value);
     Some(verdict(Stage::Reach, id::TOO_MANY_FILES, cause, vec![fix], excluded(evidence)))
 }
 
-/// A higher limit: in the unit where httpd is a service, else on the running processes.
+/// A database takes so many descriptors: the file, its journal or log and shared memory, the directory.
+const FEW: u64 = 6;
+
+/// A higher limit: in the unit where httpd is a service, else on the running parent, whose children inherit it.
 pub fn limit_fix(who: &Who, unit_name: &str, name: &str, value: &str) -> Fix {
     let unit_value = if value == "unlimited" { "infinity" } else { value };
-    match &who.unit {
-        Some(unit) => cure::shell(
-            format!(
-                "mkdir -p /etc/systemd/system/{unit}.d\n\
-                 printf '[Service]\\n{unit_name}={unit_value}\\n' >> /etc/systemd/system/{unit}.d/dbtest.conf\n\
-                 systemctl daemon-reload"
-            ),
-            Then::Restart,
+    let text = match &who.unit {
+        Some(unit) => format!(
+            "mkdir -p /etc/systemd/system/{unit}.d\n\
+             printf '[Service]\\n{unit_name}={unit_value}\\n' >> /etc/systemd/system/{unit}.d/dbtest.conf\n\
+             systemctl daemon-reload"
         ),
         None => {
             let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
-            cure::shell(
-                format!(
-                    "for process in {parent} $(pgrep -P {parent}); do prlimit --pid \"$process\" --{name}={value}; done"
-                ),
-                Then::None,
-            )
+            format!("prlimit --pid {parent} --{name}={value}")
         }
-    }
+    };
+    cure::shell(text, Then::Restart)
 }
 
 /// The path is there and may not be used, or may not be written.
@@ -218,7 +222,7 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
             who.user
         );
         let fix = cure::shell(format!("chown {}: {}", word(&who.user), quote(&seen.path)), Then::None);
-        return Some(verdict(stage_of(evidence, Stage::Reach), id::STICKY, cause, vec![fix], excluded(evidence)));
+        return Some(verdict(Stage::Reach, id::STICKY, cause, vec![fix], excluded(evidence)));
     }
     let no_inode = files.space.is_some_and(|space| space.inodes == Some(0));
     if no_inode && primary == ffi::SQLITE_CANTOPEN {

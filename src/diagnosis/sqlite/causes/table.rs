@@ -12,13 +12,13 @@ use crate::diagnosis::report::{Finding, Fix};
 
 /// What the schema alone shows.
 pub fn schema(evidence: &Evidence) -> Option<Verdict> {
-    let schema = evidence.schema.as_ref()?;
     let at = |id, cause: String, fixes| Some(verdict(Stage::Schema, id, cause, fixes, schema_excluded(evidence)));
     if let Some(name) = evidence.table.schema().filter(|name| !name.eq_ignore_ascii_case("main")) {
         let cause =
             format!("DBTestTable {} names the schema {name}, and an SQLite file has no schemas", evidence.table);
         return at(id::SCHEMA_NAME, cause, vec![httpd(format!("DBTestTable {}", evidence.table.name()))]);
     }
+    let schema = evidence.schema.as_ref()?;
     let table = evidence.table.name();
     let path = evidence.files.path.display();
     match schema.kind.as_deref() {

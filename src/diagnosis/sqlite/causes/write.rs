@@ -26,7 +26,9 @@ pub fn space(evidence: &Evidence) -> Option<Verdict> {
     let free = evidence.files.space.map(|space| space.free);
     let no_room = free.is_some_and(|free| free < NOTHING);
     let stage = stage_of(evidence, Stage::Durable);
-    let limited = evidence.file_size_is_short() && (io || full || primary(evidence) == Some(ffi::SQLITE_CANTOPEN));
+    // a limit below the size of the file itself is met at the latest when a row is committed
+    let limited = evidence.file_size_is_short()
+        && (io || full || evidence.failure.is_none() && !evidence.read_only && is_past(evidence));
     if limited || matches!(errno, Some(libc::EFBIG | libc::EDQUOT)) {
         return Some(limit(evidence, errno));
     }
@@ -61,6 +63,12 @@ pub fn space(evidence: &Evidence) -> Option<Verdict> {
     }
     // the room may have been made in the meantime, or a journal needs more than is left
     Some(disk_full(evidence, stage))
+}
+
+/// The database is as large already as a file may be.
+fn is_past(evidence: &Evidence) -> bool {
+    let size = evidence.files.seen.as_ref().map_or(0, |seen| seen.size);
+    evidence.who.file_size.is_some_and(|limit| size >= limit)
 }
 
 fn disk_full(evidence: &Evidence, stage: Stage) -> Verdict {
@@ -119,7 +127,7 @@ fn in_namespace(_evidence: &Evidence, command: &str) -> Fix {
 }
 
 fn limit(evidence: &Evidence, errno: Option<i32>) -> Verdict {
-    let stage = stage_of(evidence, Stage::Write);
+    let stage = stage_of(evidence, Stage::Durable);
     let user = &evidence.who.user;
     if errno == Some(libc::EDQUOT) {
         let cause = format!("the disk quota of {user} is used up");

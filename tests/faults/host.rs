@@ -1,0 +1,128 @@
+//! Faults of the machine: mounts, space, limits.
+
+use super::site::{Site, TABLE};
+
+/// Puts a small file system of this kind over the directory of the database, which keeps what is in it.
+fn small(site: &Site, mount: &str) {
+    site.sh(&format!(
+        "cp -a $DIR $ABOVE/kept; {mount}; chown www-data: $DIR; chmod 755 $DIR; cp -a $ABOVE/kept/. $DIR/; rm -rf $ABOVE/kept"
+    ));
+}
+
+#[test]
+fn the_file_system_is_read_only() {
+    let make = |site: &Site| {
+        small(site, "mount -t tmpfs -o size=4m tmpfs $DIR");
+        site.sh("mount -o remount,ro $DIR");
+    };
+    Site::new().fault(&["SQD-10"], make, "reach", "DBT0458");
+}
+
+#[test]
+fn only_httpd_sees_it_read_only() {
+    let make = |site: &Site| {
+        site.sh("nsenter -t $HTTPD -m sh -e -c 'mount --bind $DIR $DIR; mount -o remount,ro,bind $DIR'");
+    };
+    Site::apart().fault(&["SQD-12"], make, "reach", "DBT0459");
+}
+
+#[test]
+fn a_tmp_of_its_own() {
+    let make = |site: &Site| {
+        // as systemd does it: a directory of another name mounted on /tmp (here /var/tmp), for httpd alone
+        site.sh("mkdir -p $ABOVE/systemd-private-0-apache2.service-0/tmp; \
+             nsenter -t $HTTPD -m sh -e -c 'mount --bind $ABOVE/systemd-private-0-apache2.service-0/tmp /var/tmp'");
+    };
+    let site = Site::apart();
+    site.passes();
+    make(&site);
+    let report = site.fails("resolve", "DBT0357");
+    // the database moves, and the directive with it
+    for fix in report["fixes"].as_array().expect("fixes") {
+        site.apply(fix);
+    }
+    let (status, report) = site.check();
+    site.sh("rm -rf /var/lib/dbtest-site");
+    assert_eq!(status, 200, "{report:#}");
+    super::record::note(&["SOC-11", "SQD-13"], true, "yes");
+}
+
+#[test]
+fn the_disk_is_full() {
+    for mode in ["delete", "wal"] {
+        let site = Site::with(&format!("PRAGMA journal_mode={mode}; {TABLE}"));
+        let make = |site: &Site| {
+            small(site, "mount -t tmpfs -o size=400k tmpfs $DIR");
+            site.sh("dd if=/dev/zero of=$DIR/full bs=4k 2>/dev/null || true");
+        };
+        site.passes();
+        make(&site);
+        let (_, report) = site.check();
+        assert_eq!(report["id"].as_str(), Some("DBT1355"), "{report:#}");
+        site.cure(&report);
+        site.passes();
+    }
+    super::record::note(&["SQS-01", "SQS-02"], true, "yes");
+}
+
+#[test]
+fn the_disk_is_full_but_for_root() {
+    let make = |site: &Site| {
+        small(
+            site,
+            "truncate -s 64m $ABOVE/disk; mkfs.ext4 -q -m 40 -O ^has_journal $ABOVE/disk; mount -o loop $ABOVE/disk $DIR",
+        );
+        site.sh("runuser -u www-data -- dd if=/dev/zero of=$DIR/full bs=4k 2>/dev/null || true");
+    };
+    Site::new().fault(&["SQS-01b"], make, "write", "DBT1355");
+}
+
+#[test]
+fn no_inode_is_left() {
+    let make = |site: &Site| {
+        small(site, "mount -t tmpfs -o size=4m,nr_inodes=20 tmpfs $DIR");
+        site.sh("i=0; while touch $DIR/file$i 2>/dev/null; do i=$((i + 1)); done");
+    };
+    Site::new().fault(&["SQD-08"], make, "write", "DBT0462");
+}
+
+#[test]
+fn files_may_not_grow() {
+    let make = |site: &Site| {
+        site.sh("head -c 300000 /dev/zero | runuser -u www-data -- tee $DIR/zero > /dev/null");
+        super::site::www_data(&site.file(), "CREATE TABLE filler (x); INSERT INTO filler VALUES (zeroblob(300000));");
+        site.sh("prlimit --pid $HTTPD --fsize=200000:");
+        site.httpd.restart();
+    };
+    Site::new().fault(&["SQS-05"], make, "durable", "DBT1359");
+}
+
+#[test]
+fn too_many_files_are_open() {
+    let make = |site: &Site| {
+        site.httpd.restart();
+        // the visitor's own socket, and one more
+        site.sh("child=$(pgrep -P $HTTPD | head -n 1); prlimit --pid $HTTPD --nofile=$(($(ls /proc/$child/fd | wc -l) + 2)):");
+        site.httpd.restart();
+    };
+    Site::new().fault(&["SQF-27"], make, "reach", "DBT0463");
+}
+
+#[test]
+fn a_foreign_file_in_a_sticky_directory() {
+    let make = |site: &Site| {
+        super::site::www_data(
+            &site.file(),
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO stuff (stuff, things) SELECT i, hex(randomblob(200)) FROM n;",
+        );
+        let writer = super::sqlite::Background::sqlite3(
+            site,
+            "PRAGMA cache_size=2; PRAGMA cache_spill=1; BEGIN; UPDATE stuff SET things = 'x' || things;",
+        );
+        site.sh("cp -a $DB $DIR/copy.db; cp -a $DB-journal $DIR/copy.db-journal");
+        drop(writer);
+        site.sh("mv $DIR/copy.db $DB; mv $DIR/copy.db-journal $DB-journal; chown root: $DIR; chmod 1777 $DIR; \
+             chown root: $DB-journal; chmod 666 $DB-journal");
+    };
+    Site::new().fault(&["SQD-09"], make, "reach", "DBT0464");
+}

@@ -1,0 +1,16 @@
+//! Faults made for real: each is made, named by `check` with the right step and id, cured by applying the first
+//! printed fix exactly as printed (by an applier that knows nothing of the case), and `check` must then pass.
+//! What was made, named and cured is counted in target/faults.tsv, row by row of the list of known faults.
+
+// the machine's own part of it (modes, mounts, limits) is Linux'
+#![cfg(target_os = "linux")]
+
+#[path = "../support/mod.rs"]
+#[macro_use]
+mod support;
+
+mod applier;
+mod host;
+mod record;
+mod site;
+mod sqlite;

@@ -1,0 +1,54 @@
+//! target/faults.tsv: id of the fault, whether it was named rightly, whether its printed fix cured it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// Notes one fault. `cured` is "yes" or "not-run-here: reason". Faults whose test fails leave "no" behind.
+pub fn note(ids: &[&str], named: bool, cured: &str) {
+    let named = if named { "yes" } else { "no" };
+    let text: String = ids.iter().map(|id| format!("{id}\t{named}\t{cured}\n")).collect();
+    // one write, since tests run at the same time
+    file().write_all(text.as_bytes()).expect("target/faults.tsv");
+}
+
+fn file() -> &'static File {
+    static FILE: OnceLock<File> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/faults.tsv");
+        // a run begins anew
+        let _ = std::fs::remove_file(&path);
+        OpenOptions::new().create(true).append(true).open(path).expect("target/faults.tsv")
+    })
+}
+
+/// Notes "no" unless told otherwise before it goes: for a test that panics.
+pub struct Verdict<'a> {
+    ids: &'a [&'a str],
+    named: bool,
+    done: bool,
+}
+
+impl<'a> Verdict<'a> {
+    pub fn of(ids: &'a [&'a str]) -> Self {
+        Self { ids, named: false, done: false }
+    }
+
+    pub fn named(&mut self) {
+        self.named = true;
+    }
+
+    pub fn cured(mut self, cured: &str) {
+        self.done = true;
+        note(self.ids, self.named, cured);
+    }
+}
+
+impl Drop for Verdict<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            note(self.ids, self.named, "no");
+        }
+    }
+}

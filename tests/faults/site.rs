@@ -1,0 +1,191 @@
+//! An SQLite database in a directory of its own, served by a private httpd, and the course of every fault.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::applier::{Bench, run};
+use super::record::Verdict;
+use crate::support::{Httpd, Mpm};
+
+/// The table as the module makes it.
+pub const TABLE: &str =
+    "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff VARCHAR(255) NOT NULL, things TEXT NOT NULL);";
+
+/// A database that works: its file and directory belong to the server's user.
+pub struct Site {
+    dir: TempDir,
+    pub httpd: Httpd,
+}
+
+impl Site {
+    /// With a table and a row.
+    pub fn new() -> Self {
+        Self::with(TABLE)
+    }
+
+    /// With these statements.
+    pub fn with(sql: &str) -> Self {
+        Self::at(sql, &[], "")
+    }
+
+    /// With a server that has mounts of its own: what is mounted there is seen by nobody else.
+    pub fn apart() -> Self {
+        Self::at(TABLE, &["unshare", "--mount", "--propagation", "slave"], "")
+    }
+
+    pub fn at(sql: &str, wrapper: &[&str], directives: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("site").tempdir_in("/var/tmp").expect("a directory in /var/tmp");
+        let site = dir.path().join("data");
+        let path = dir.path().display();
+        sh(&format!("chmod 755 {path}; install -d -o www-data -g www-data -m 755 {}", site.display()));
+        let file = site.join("site.db");
+        if !sql.is_empty() {
+            www_data(&file, sql);
+        }
+        let httpd = Httpd::builder(Mpm::Prefork)
+            .under(wrapper)
+            .mpm_conf("StartServers 1\nMinSpareServers 1\nMaxSpareServers 2\nMaxRequestWorkers 4")
+            .location(
+                "/dbtest",
+                &format!(
+                    "DBTestDatabase \"sqlite:{}\"\nDBTestDetail full\nDBTestTimeout connect=1s query=500ms wait=1s\n{directives}",
+                    file.display()
+                ),
+            )
+            .start();
+        httpd.allow_log("DBT");
+        httpd.allow_log("dbtest");
+        Self { dir, httpd }
+    }
+
+    /// The directory above the database's own, which belongs to root.
+    pub fn above(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The directory of the database.
+    pub fn directory(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.directory().join("site.db")
+    }
+
+    /// Runs commands as root, with `$DIR` the directory, `$DB` the file, `$ABOVE` the directory above and `$HTTPD`
+    /// the server's process.
+    #[track_caller]
+    pub fn sh(&self, commands: &str) {
+        run(
+            Command::new("sh")
+                .args(["-e", "-c", commands])
+                .env("DIR", self.directory())
+                .env("DB", self.file())
+                .env("ABOVE", self.above())
+                .env("HTTPD", self.httpd.pid().to_string()),
+            "",
+        );
+    }
+
+    fn bench<'a>(&'a self, file: &'a Path) -> Bench<'a> {
+        Bench { httpd: Some(&self.httpd), location: "/dbtest", file: Some(file), ..Bench::default() }
+    }
+
+    #[track_caller]
+    pub fn check(&self) -> (u16, Value) {
+        self.bench(&self.file()).check()
+    }
+
+    /// The database works: check passes without a warning.
+    #[track_caller]
+    pub fn passes(&self) {
+        let (status, report) = self.check();
+        assert_eq!((status, report["verdict"].as_str()), (200, Some("pass")), "{report:#}");
+    }
+
+    /// The fault is named with this step and id; gives the report.
+    #[track_caller]
+    pub fn fails(&self, step: &str, id: &str) -> Value {
+        let (status, report) = self.check();
+        let found = (report["failed_at"].as_str(), report["id"].as_str());
+        assert_eq!((status, found), (503, (Some(step), Some(id))), "{report:#}");
+        assert_eq!(report["database"].as_str(), Some(&*format!("sqlite:{}", self.file().display())));
+        report
+    }
+
+    /// The whole course: `make` breaks what works, check names it, its first fix is sure and cures it.
+    #[track_caller]
+    pub fn fault(self, ids: &[&str], make: impl FnOnce(&Self), step: &str, id: &str) {
+        self.passes();
+        let mut verdict = Verdict::of(ids);
+        make(&self);
+        let report = self.fails(step, id);
+        verdict.named();
+        self.cure(&report);
+        self.passes();
+        verdict.cured("yes");
+    }
+
+    /// The same for a fault that is there already.
+    #[track_caller]
+    pub fn fault_now(self, ids: &[&str], step: &str, id: &str) {
+        let mut verdict = Verdict::of(ids);
+        let report = self.fails(step, id);
+        verdict.named();
+        self.cure(&report);
+        self.passes();
+        verdict.cured("yes");
+    }
+
+    /// The same for a fault whose fix cannot be applied here.
+    #[track_caller]
+    pub fn named_only(self, ids: &[&str], make: impl FnOnce(&Self), step: &str, id: &str, why: &str) -> Value {
+        self.passes();
+        let mut verdict = Verdict::of(ids);
+        make(&self);
+        let report = self.fails(step, id);
+        verdict.named();
+        verdict.cured(&format!("not-run-here: {why}"));
+        report
+    }
+
+    /// Applies the first fix, which must be sure.
+    #[track_caller]
+    pub fn cure(&self, report: &Value) {
+        let fix = &report["fixes"][0];
+        assert_eq!(fix["sure"].as_bool(), Some(true), "no sure fix: {report:#}");
+        let text = fix["text"].as_str().unwrap_or_default();
+        assert!(!text.contains("777") && !text.contains("setenforce"), "too much: {text}");
+        self.apply(fix);
+    }
+
+    #[track_caller]
+    pub fn apply(&self, fix: &Value) {
+        self.bench(&self.file()).apply(fix);
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // attributes and mounts would keep the directory from being removed
+        let dir = self.dir.path().display();
+        let _ = Command::new("sh")
+            .args(["-c", &format!("chattr -R -i -a {dir}; umount -R -l {dir}/data; umount -R -l {dir}")])
+            .output();
+    }
+}
+
+/// Runs commands as root.
+#[track_caller]
+pub fn sh(commands: &str) {
+    run(Command::new("sh").args(["-e", "-c", commands]), "");
+}
+
+/// Runs statements on a file as the server's user.
+#[track_caller]
+pub fn www_data(file: &Path, sql: &str) {
+    run(Command::new("runuser").args(["-u", "www-data", "--", "sqlite3", "-bail"]).arg(file), sql);
+}

@@ -1,0 +1,266 @@
+//! Faults of the SQLite file: its path, its rights, its format, its locks, its table.
+
+use super::site::{Site, TABLE};
+
+/// A fault that is made by commands.
+macro_rules! by_commands {
+    ($($name:ident: $ids:expr, $commands:expr => $step:literal $id:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            Site::new().fault(&$ids, |site| site.sh($commands), $step, $id);
+        })*
+    };
+}
+
+by_commands! {
+    directory_missing: ["SQD-01"], "rm -rf $DIR" => "resolve" "DBT0350";
+    two_directories_missing: ["SQD-01b"], "mv $ABOVE $ABOVE.gone; mv $ABOVE.gone/data /var/tmp/dbtest-none.$$; rm -rf $ABOVE.gone /var/tmp/dbtest-none.$$; mkdir -m 755 $ABOVE" => "resolve" "DBT0350";
+    parent_not_searchable: ["SQD-02"], "chmod 700 $ABOVE" => "resolve" "DBT0352";
+    parent_not_searchable_and_file_of_root: ["SQD-02b"], "chown -R root: $DIR; chmod 700 $ABOVE $DIR; chmod 600 $DB" => "resolve" "DBT0352";
+    directory_not_writable: ["SQD-03"], "chown root: $DIR" => "reach" "DBT0454";
+    directory_not_writable_wal: ["SQD-05"], "rm -f $DB; runuser -u www-data -- sqlite3 $DB \"PRAGMA journal_mode=wal; CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT)\"; chown root: $DIR" => "reach" "DBT0454";
+    directory_immutable: ["SQD-07"], "chattr +i $DIR" => "reach" "DBT0456";
+    file_missing: ["SQF-01"], "rm $DB" => "resolve" "DBT0351";
+    file_is_a_slip_of_the_pen: ["SQF-01b"], "mv $DB $DIR/sites.db" => "resolve" "DBT0351";
+    path_is_a_directory: ["SQF-02"], "mkdir $DIR/x; chown www-data: $DIR/x; mv $DB $DIR/x/real.db; mv $DIR/x $DB" => "reach" "DBT0450";
+    component_is_a_file: ["SQF-03"], "mv $DB $ABOVE/x; rmdir $DIR; mv $ABOVE/x $DIR; chown www-data: $ABOVE" => "resolve" "DBT0353";
+    file_not_readable: ["SQF-04"], "chown root: $DB; chmod 600 $DB" => "reach" "DBT0452";
+    file_not_writable: ["SQF-05"], "chown root: $DB; chmod 644 $DB" => "reach" "DBT0453";
+    file_of_another_group: ["SQF-05b"], "chown root:adm $DB; chmod 664 $DB" => "reach" "DBT0453";
+    own_file_without_write: ["SQF-05c"], "chmod 440 $DB" => "reach" "DBT0453";
+    everything_of_root: ["SQF-05d"], "chown -R root: $DIR" => "reach" "DBT0453";
+    file_immutable: ["SQF-07"], "chattr +i $DB" => "reach" "DBT0456";
+    file_append_only: ["SQF-07b"], "chattr +a $DB" => "reach" "DBT0456";
+    acl_mask: ["SQF-08"], "chown root: $DB; chmod 600 $DB; setfacl -m u:www-data:rw $DB; chmod 644 $DB" => "reach" "DBT0457";
+    acl_forbids: ["SQF-08b"], "chown root: $DB; setfacl -m u:www-data:--- $DB" => "reach" "DBT0452";
+    empty_file: ["SQF-13"], "truncate -s 0 $DB" => "speaks" "DBT0550";
+    lfs_pointer: ["SQF-14"], "echo 'version https://git-lfs.github.com/spec/v1' > $DB" => "speaks" "DBT0551";
+    gzipped: ["SQF-14b"], "gzip $DB; mv $DB.gz $DB" => "speaks" "DBT0551";
+    dump_in_sql: ["SQF-14c"], "sqlite3 $DB .dump > $DB.sql; mv $DB.sql $DB; chown www-data: $DB" => "speaks" "DBT0551";
+    encrypted: ["SQF-15"], "head -c 8192 /dev/urandom > $DB" => "speaks" "DBT0552";
+    link_dangles: ["SQF-24"], "rm $DB; ln -s $DIR/gone.db $DB" => "resolve" "DBT0354";
+    table_missing: ["SQC-01"], "sqlite3 $DB 'DROP TABLE stuff'" => "schema" "DBT1050";
+    table_of_another_name: ["SQC-01b"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO stuffs'" => "schema" "DBT1050";
+    table_is_a_view: ["SQC-11"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO real_stuff; CREATE VIEW stuff AS SELECT * FROM real_stuff'" => "schema" "DBT1053";
+    column_missing: ["SQC-02"], "sqlite3 $DB 'ALTER TABLE stuff DROP COLUMN things'" => "schema" "DBT1051";
+    id_missing: ["SQC-02b"], "sqlite3 $DB 'DROP TABLE stuff; CREATE TABLE stuff (stuff TEXT, things TEXT)'" => "schema" "DBT1051";
+}
+
+/// A fault that is made by statements.
+macro_rules! by_statements {
+    ($($name:ident: $ids:expr, $sql:expr => $step:literal $id:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            let make = |site: &Site| super::site::www_data(&site.file(), &format!("DROP TABLE stuff; {}", $sql));
+            Site::new().fault(&$ids, make, $step, $id);
+        })*
+    };
+}
+
+by_statements! {
+    id_is_int: ["SQC-03"], "CREATE TABLE stuff (id INT PRIMARY KEY, stuff TEXT, things TEXT);" => "schema" "DBT1052";
+    id_is_serial: ["SQC-03b"], "CREATE TABLE stuff (id SERIAL, stuff TEXT, things TEXT, PRIMARY KEY (id)); INSERT INTO stuff VALUES (NULL, 'a', 'b');" => "schema" "DBT1052";
+    column_is_generated: ["SQC-12"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT AS (stuff || '!'));" => "schema" "DBT1054";
+    column_demands: ["SQC-06"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, created TEXT NOT NULL);" => "write" "DBT1351";
+    check_refuses: ["SQC-06b"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, CHECK (length(things) > 1000));" => "write" "DBT1352";
+    trigger_aborts: ["SQC-06c"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(ABORT, 'never'); END;" => "write" "DBT1354";
+    trigger_uses_a_missing_table: ["SQC-07"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t AFTER INSERT ON stuff BEGIN INSERT INTO audit VALUES (new.id); END;" => "write" "DBT1354";
+    trigger_ignores: ["SQC-09"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(IGNORE); END;" => "write" "DBT1358";
+    ids_exhausted: ["SQS-04"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY AUTOINCREMENT, stuff TEXT, things TEXT); INSERT INTO stuff VALUES (9223372036854775807, 'a', 'b');" => "write" "DBT1357";
+}
+
+#[test]
+fn a_table_with_a_schema_in_its_name() {
+    let site = Site::new();
+    site.passes();
+    site.httpd.edit_conf(|conf| conf.replace("DBTestDetail full", "DBTestDetail full\nDBTestTable app.stuff"));
+    site.httpd.graceful();
+    site.fault_now(&["SQC-13"], "schema", "DBT1057");
+}
+
+/// A program in the background that ends with the value.
+pub struct Background(std::process::Child);
+
+impl Background {
+    /// `sqlite3` as root, with these statements, and then waiting.
+    pub fn sqlite3(site: &Site, sql: &str) -> Self {
+        use std::io::{BufRead, BufReader, Write};
+        use std::process::{Command, Stdio};
+        let mut child = Command::new("sqlite3")
+            .arg(site.file())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sqlite3");
+        let stdin = child.stdin.as_mut().expect("stdin");
+        writeln!(stdin, "{sql}\nSELECT 'ready';").expect("a living sqlite3");
+        let mut lines = BufReader::new(child.stdout.as_mut().expect("stdout")).lines();
+        assert!(lines.any(|line| line.expect("text") == "ready"), "sqlite3 ended");
+        Self(child)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A fault that lasts as long as another program holds a lock; the printed fix ends that program.
+fn locked(ids: &[&str], before: &str, sql: &str, step: &str, id: &str) {
+    let site = Site::new();
+    if !before.is_empty() {
+        super::site::www_data(&site.file(), before);
+    }
+    let holder = Background::sqlite3(&site, sql);
+    let pid = holder.0.id();
+    let report = site.fails(step, id);
+    assert!(report["cause"].as_str().is_some_and(|cause| cause.contains(&pid.to_string())), "{report:#}");
+    drop(report);
+    site.fault_now(ids, step, id);
+}
+
+#[test]
+fn another_program_writes() {
+    locked(&["SQL-01"], "", "BEGIN IMMEDIATE;", "write", "DBT1350");
+}
+
+#[test]
+fn another_program_writes_in_wal_mode() {
+    locked(
+        &["SQL-01b"],
+        "PRAGMA journal_mode=wal;",
+        "BEGIN IMMEDIATE; INSERT INTO stuff (stuff, things) VALUES ('a', 'b');",
+        "write",
+        "DBT1350",
+    );
+}
+
+#[test]
+fn another_program_has_an_exclusive_lock() {
+    locked(&["SQL-04"], "", "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;", "read", "DBT1250");
+}
+
+#[test]
+fn a_journal_that_must_be_rolled_back_in_a_directory_of_root() {
+    // a process that is killed in the middle of a write leaves a hot journal
+    let make = |site: &Site| {
+        super::site::www_data(
+            &site.file(),
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO stuff (stuff, things) SELECT i, hex(randomblob(200)) FROM n;",
+        );
+        let writer = Background::sqlite3(
+            site,
+            "PRAGMA cache_size=2; PRAGMA cache_spill=1; BEGIN; UPDATE stuff SET things = 'x' || things;",
+        );
+        site.sh("cp -a $DB $DIR/copy.db; cp -a $DB-journal $DIR/copy.db-journal");
+        drop(writer);
+        site.sh(
+            "mv $DIR/copy.db $DB; mv $DIR/copy.db-journal $DB-journal; chown root: $DB $DB-journal $DIR; chmod 644 $DB",
+        );
+    };
+    Site::new().fault(&["SQF-11"], make, "reach", "DBT0465");
+}
+
+#[test]
+fn side_files_of_root_in_wal_mode() {
+    let make = |site: &Site| {
+        super::site::www_data(
+            &site.file(),
+            "PRAGMA journal_mode=wal; INSERT INTO stuff (stuff, things) VALUES ('a', 'b');",
+        );
+        let other = Background::sqlite3(site, "SELECT count(*) FROM stuff;");
+        site.sh("chown root: $DB-wal $DB-shm; chmod 600 $DB-wal $DB-shm");
+        // killed, so that it leaves them behind
+        drop(other);
+    };
+    Site::new().fault(&["SQF-09"], make, "reach", "DBT0455");
+}
+
+#[test]
+fn a_newer_format_for_writing() {
+    let make = |site: &Site| site.sh("printf '\\003' | dd of=$DB bs=1 seek=18 conv=notrunc status=none");
+    Site::new().named_only(&["SQF-16"], make, "speaks", "DBT0553", "a newer SQLite is needed");
+}
+
+#[test]
+fn a_newer_format_for_reading() {
+    let make = |site: &Site| site.sh("printf '\\003' | dd of=$DB bs=1 seek=19 conv=notrunc status=none");
+    Site::new().named_only(&["SQF-16b"], make, "speaks", "DBT0553", "a newer SQLite is needed");
+}
+
+#[test]
+fn a_newer_schema() {
+    let make = |site: &Site| {
+        site.sh(
+            "sqlite3 -unsafe-testing $DB \"PRAGMA writable_schema=ON; UPDATE sqlite_master SET sql = 'CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff, things) FROBNICATE'\" \
+             || sqlite3 $DB '.dbconfig defensive off' \"PRAGMA writable_schema=ON; UPDATE sqlite_master SET sql = 'CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff, things) FROBNICATE'\"",
+        );
+    };
+    Site::new().named_only(&["SQF-17"], make, "speaks", "DBT0555", "a newer SQLite is needed");
+}
+
+#[test]
+fn damaged_pages() {
+    let make = |site: &Site| {
+        super::site::www_data(
+            &site.file(),
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO stuff (stuff, things) SELECT i, hex(randomblob(200)) FROM n;",
+        );
+        site.sh("dd if=/dev/zero of=$DB bs=4096 seek=2 count=200 conv=notrunc status=none");
+    };
+    Site::new().named_only(&["SQF-16c"], make, "speaks", "DBT0556", "only a backup has the lost rows");
+}
+
+#[test]
+fn cut_off() {
+    let make = |site: &Site| {
+        super::site::www_data(
+            &site.file(),
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO stuff (stuff, things) SELECT i, hex(randomblob(200)) FROM n;",
+        );
+        site.sh("truncate -s 12288 $DB");
+    };
+    Site::new().named_only(&["SQF-18"], make, "speaks", "DBT0554", "only a backup has the lost rows");
+}
+
+#[test]
+fn replaced_while_it_is_open() {
+    for mode in ["delete", "wal"] {
+        let site = Site::with(&format!("PRAGMA journal_mode={mode}; {TABLE}"));
+        site.httpd.get("/dbtest/").expect(200);
+        site.sh("cp $DB $DIR/new.db; rm -f $DB $DB-wal $DB-shm; mv $DIR/new.db $DB; chown www-data: $DB");
+        // the module sees the other inode and opens what is there now: no row is lost, and there is nothing to cure
+        site.httpd.post("/dbtest/", &[("stuff", "after"), ("things", "it")]).expect(303);
+        site.sh("test \"$(sqlite3 $DB 'SELECT count(*) FROM stuff')\" = 1");
+        site.passes();
+    }
+    super::record::note(&["SQF-21", "SQF-22"], true, "yes");
+}
+
+#[test]
+fn a_value_that_is_no_text_is_a_warning() {
+    let site = Site::with(&format!("{TABLE} INSERT INTO stuff VALUES (1, 'a', x'ff00');"));
+    let (status, report) = site.check();
+    assert_eq!((status, report["verdict"].as_str(), report["id"].as_str()), (200, Some("warn"), Some("DBT1251")));
+    site.cure(&report);
+    site.passes();
+    super::record::note(&["SQC-10"], true, "yes");
+}
+
+#[test]
+fn a_healthy_database_stays_as_it_was() {
+    for mode in ["delete", "wal"] {
+        let site = Site::with(&format!(
+            "PRAGMA journal_mode={mode}; CREATE TABLE stuff (id INTEGER PRIMARY KEY AUTOINCREMENT, stuff TEXT NOT NULL, things TEXT NOT NULL); INSERT INTO stuff VALUES (1, 'a', 'b');"
+        ));
+        let state = "cd $DIR && stat -c '%n %a %U:%G' site.db && sha256sum site.db && sqlite3 site.db 'SELECT * FROM stuff; SELECT * FROM sqlite_sequence'";
+        site.passes();
+        site.sh(&format!("{{ {state}; }} > $ABOVE/before"));
+        for _ in 0..20 {
+            site.passes();
+        }
+        site.sh(&format!("{{ {state}; }} > $ABOVE/after; diff $ABOVE/before $ABOVE/after"));
+    }
+}
