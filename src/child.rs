@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::app::http::{self, BodyError, Level, Response};
 use crate::app::{self, Place, PlaceView};
-use crate::config::{Environment, Identity, Resolved, Settings};
+use crate::config::{Environment, Identity, Resolved, Settings, ids};
 use crate::database::Services;
 use crate::httpd::{Main, Mode, Request, Status};
 
@@ -72,7 +72,7 @@ impl Child {
             Ok(settings) => app::answer(&mut asked, &self.place(&settings)),
             // configtest refuses this; only a section that it does not see (<If>, <Files>) can come here
             Err(message) => {
-                request.log(Level::Error, &format!("DBT0100 {}: {message}", request.location()));
+                request.log(Level::Error, &format!("{} {}: {message}", ids::CONTRADICTION, request.location()));
                 Response { status: 500, ..Response::default() }
             }
         }

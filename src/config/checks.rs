@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::ids;
 use super::resolve::{ConfigError, Environment};
 use super::settings::{Origin, Resolved, Set, Settings};
 
@@ -49,6 +50,8 @@ pub enum Severity {
 /// Something that the administrator should know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finding {
+    /// "DBT0191": stable, has its entry in the catalogue.
+    pub id: &'static str,
     pub severity: Severity,
     /// Stands alone, holds no secret.
     pub message: String,
@@ -57,9 +60,10 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.id, self.message)?;
         match &self.origin {
-            Some(origin) => write!(f, "{} ({origin})", self.message),
-            None => f.write_str(&self.message),
+            Some(origin) => write!(f, " ({origin})"),
+            None => Ok(()),
         }
     }
 }
@@ -71,6 +75,7 @@ pub fn check(places: &[PlaceView], server: &ServerView) -> Vec<Finding> {
         match place.resolved {
             Ok(resolved) => check_place(place, resolved, server, &mut findings),
             Err(error) => findings.push(Finding {
+                id: ids::CONTRADICTION,
                 severity: Severity::Error,
                 message: error.message.clone(),
                 origin: error.origin.clone(),
@@ -83,30 +88,31 @@ pub fn check(places: &[PlaceView], server: &ServerView) -> Vec<Finding> {
 }
 
 fn check_place(place: &PlaceView, resolved: &Resolved, server: &ServerView, findings: &mut Vec<Finding>) {
-    let mut add = |severity, message: String, origin: Option<&Origin>| {
-        findings.push(Finding { severity, message, origin: origin.cloned() });
+    let mut add = |id, severity, message: String, origin: Option<&Origin>| {
+        findings.push(Finding { id, severity, message, origin: origin.cloned() });
     };
     let settings = place.settings;
     let database = origin(&settings.database);
 
-    if let Some((severity, message)) = file(resolved, settings, server) {
-        add(severity, format!("DBTestDatabase: {message}"), database);
+    if let Some((id, severity, message)) = file(resolved, settings, server) {
+        add(id, severity, format!("DBTestDatabase: {message}"), database);
     } else {
         let severity = offline_severity(resolved);
         for message in resolved.target.check_offline() {
             // The module makes its own database itself, on first use.
             if !resolved.is_default_database || severity == Severity::Error {
-                add(severity, format!("DBTestDatabase: {message}"), database);
+                let id = if severity == Severity::Warning { ids::MISSING } else { ids::OFFLINE };
+                add(id, severity, format!("DBTestDatabase: {message}"), database);
             }
         }
     }
     if resolved.target.has_inline_password() {
         let message = "DBTestDatabase: the password is visible to whoever may read this file, in server-info and in \
                        -D DUMP_CONFIG: put it in a file of mode 600 and write DBTestPasswordFile FILE";
-        add(Severity::Warning, message.into(), database);
+        add(ids::INLINE_PASSWORD, Severity::Warning, message.into(), database);
     }
     for message in resolved.target.suspicions() {
-        add(Severity::Warning, format!("DBTestDatabase: {message}"), database);
+        add(ids::SUSPICION, Severity::Warning, format!("DBTestDatabase: {message}"), database);
     }
     if place.open_to_everyone {
         let message = format!(
@@ -114,7 +120,7 @@ fn check_place(place: &PlaceView, resolved: &Resolved, server: &ServerView, find
              <Location>",
             place.name()
         );
-        add(Severity::Warning, message, None);
+        add(ids::OPEN, Severity::Warning, message, None);
     }
     if let Some(connections) = &settings.connections
         && *connections.value() > server.threads_per_child
@@ -125,11 +131,11 @@ fn check_place(place: &PlaceView, resolved: &Resolved, server: &ServerView, find
             connections.value(),
             server.threads_per_child
         );
-        add(Severity::Warning, message, Some(connections.origin()));
+        add(ids::IDLE_CONNECTIONS, Severity::Warning, message, Some(connections.origin()));
     }
     if resolved.create_table && resolved.read_only {
         let message = "DBTestCreateTable On has no effect where DBTestReadOnly is On";
-        add(Severity::Warning, message.into(), origin(&settings.create_table));
+        add(ids::NO_EFFECT, Severity::Warning, message.into(), origin(&settings.create_table));
     }
 }
 
@@ -138,7 +144,7 @@ fn origin<T>(value: &Option<Set<T>>) -> Option<&Origin> {
 }
 
 /// A file that a browser could download, or that has no directory yet.
-fn file(resolved: &Resolved, settings: &Settings, server: &ServerView) -> Option<(Severity, String)> {
+fn file(resolved: &Resolved, settings: &Settings, server: &ServerView) -> Option<(&'static str, Severity, String)> {
     let file = resolved.target.file()?;
     let shown = file.display();
     let real = real(file);
@@ -146,15 +152,16 @@ fn file(resolved: &Resolved, settings: &Settings, server: &ServerView) -> Option
         let root = root.display();
         let message =
             format!("{shown} is under the DocumentRoot {root}, where a browser can download it: move it elsewhere");
-        return Some((Severity::Error, message));
+        return Some((ids::UNDER_DOCUMENT_ROOT, Severity::Error, message));
     }
     let parent = file.parent().filter(|parent| !resolved.is_default_database && !parent.exists())?;
     if parent == settings.state_dir(&Environment::of_this_build()) {
         // The module makes this directory at start.
         let message = format!("{shown} does not exist: create it with httpd -t -D DBTEST_INIT, or name another file");
-        return Some((Severity::Warning, message));
+        return Some((ids::MISSING, Severity::Warning, message));
     }
-    Some((Severity::Error, format!("{shown} cannot exist, for the directory {} does not", parent.display())))
+    let message = format!("{shown} cannot exist, for the directory {} does not", parent.display());
+    Some((ids::MISSING, Severity::Error, message))
 }
 
 /// What the target finds offline is an error, unless it is about a file that is yet to be made: `-D DBTEST_INIT`

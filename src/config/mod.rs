@@ -4,6 +4,7 @@ mod arguments;
 pub mod checks;
 mod directives;
 pub mod dump;
+pub mod ids;
 mod password;
 mod place;
 mod resolve;
@@ -12,7 +13,7 @@ pub mod state_dir;
 #[cfg(test)]
 mod tests;
 
-pub use directives::{Context, DIRECTIVES, Directive};
+pub use directives::{Context, DIRECTIVES};
 pub use place::Place;
 pub use resolve::{ConfigError, Environment};
-pub use settings::{Detail, Identity, Origin, Resolved, Set, Settings};
+pub use settings::{Detail, Identity, Origin, Resolved, Settings};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checks::{Finding, PlaceView, ServerView, Severity, check};
-use super::{ConfigError, Context, DIRECTIVES, Detail, Directive, Environment, Origin, Place, Settings};
+use super::directives::Directive;
+use super::{ConfigError, Context, DIRECTIVES, Detail, Environment, Origin, Place, Settings};
 
 /// A directive with its arguments, as httpd hands them over.
 pub struct Line(pub &'static str, pub &'static [&'static str]);

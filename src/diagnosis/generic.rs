@@ -8,7 +8,8 @@ use crate::config::Resolved;
 use crate::database::{Create, Error, Stage, Target};
 
 /// The diagnosis of a kind that has none.
-pub static DIAGNOSIS: Diagnosis = Diagnosis { kind: "", ladder: climb, quick, entries: &[ENTRIES] };
+pub static DIAGNOSIS: Diagnosis =
+    Diagnosis { kind: "", ladder: climb, quick, entries: &[ENTRIES, super::configuration::ENTRIES] };
 
 fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances) -> Report {
     let mut climb = Climb::begin(target.masked(), circumstances.within);

@@ -8,6 +8,7 @@ mod acl;
 mod catalogue;
 mod changes;
 mod climb;
+mod configuration;
 mod cure;
 mod examiner;
 mod generic;

@@ -24,8 +24,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use types::{
-    ChannelBinding, DEFAULT_PORT, DEFAULT_SOCKET_DIRS, GssEncMode, Host, HostPort, RootCert, SslMode, SslNegotiation,
-    TargetSessionAttrs, TlsVersion, default_socket_dir,
+    ChannelBinding, DEFAULT_PORT, GssEncMode, Host, HostPort, RootCert, SslMode, SslNegotiation, TargetSessionAttrs,
+    TlsVersion,
 };
 
 use crate::database::text::{check, wrong};

@@ -1,0 +1,21 @@
+//! The ids of what is found in the configuration as a whole. Their meaning is in the catalogue
+//! (`diagnosis/configuration.rs`) and in docs/errors.md; an id is never given another one.
+
+/// Directives contradict each other.
+pub const CONTRADICTION: &str = "DBT0190";
+/// A browser could download the database.
+pub const UNDER_DOCUMENT_ROOT: &str = "DBT0191";
+/// The file of the database, or its directory, is missing.
+pub const MISSING: &str = "DBT0192";
+/// The target's own check, without the network, failed.
+pub const OFFLINE: &str = "DBT0193";
+/// The password stands in httpd's configuration.
+pub const INLINE_PASSWORD: &str = "DBT0194";
+/// Legal, but hardly meant.
+pub const SUSPICION: &str = "DBT0195";
+/// Everybody may reach the page.
+pub const OPEN: &str = "DBT0196";
+/// More connections than there are threads to use them.
+pub const IDLE_CONNECTIONS: &str = "DBT0197";
+/// A directive that another one leaves without effect.
+pub const NO_EFFECT: &str = "DBT0198";
