@@ -1,0 +1,338 @@
+//! Reading the answer to a startup packet before any password was sent: pg_hba.conf's word. What decides
+//! is SQLSTATE and routine, the answers to the same packet with TLS and without, for another database and
+//! another role; never the text, which the server translates.
+
+use super::draft::{Draft, finding};
+use super::pooler;
+use super::server;
+use super::subject::{Place, Subject, address_in};
+use crate::database::ServerError;
+use crate::database::postgresql::SslMode;
+use crate::diagnosis::{Finding, FixKind, Then};
+
+/// What the server asks for, or that it asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Trust, peer, or a client certificate: in at once.
+    None,
+    Cleartext,
+    Md5,
+    Scram,
+    /// Kerberos and others that we do not speak: the code of the request.
+    Other(i32),
+}
+
+impl Method {
+    /// How it is called in pg_hba.conf.
+    pub fn name(self) -> String {
+        match self {
+            Method::None => "none (trust, peer or cert)".into(),
+            Method::Cleartext => "password in the clear (password, ldap, pam or radius)".into(),
+            Method::Md5 => "md5".into(),
+            Method::Scram => "scram-sha-256".into(),
+            Method::Other(7..=9) => "gss or sspi".into(),
+            Method::Other(code) => format!("authentication request {code}"),
+        }
+    }
+}
+
+/// What the same startup packet came to, changed in one thing. `None`: was not tried.
+#[derive(Debug, Clone, Default)]
+pub struct Probes {
+    /// With TLS if ours was without, or the reverse: was it admitted to a method?
+    pub other_tls: Option<bool>,
+    /// For the database `postgres`.
+    pub other_database: Option<bool>,
+    /// For the role `postgres`.
+    pub other_role: Option<bool>,
+    /// Over the Unix socket of the same server.
+    pub over_socket: Option<bool>,
+}
+
+/// The server refused with an ErrorResponse where an authentication request was due.
+pub fn refused(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding {
+    if pooler::speaks(error) {
+        return pooler::refused(subject, error, pooler::When::Startup);
+    }
+    match (error.code.as_str(), error.routine.as_deref()) {
+        ("28000", Some("auth_failed")) => failed_without_password(subject, error),
+        ("28000", _) => no_entry(subject, error, probes),
+        _ => server::refused(subject, error),
+    }
+}
+
+/// The address as the server sees us, by its own word if it gives one.
+fn seen_by(subject: &Subject, error: &ServerError) -> Subject {
+    let mut subject = subject.clone();
+    if matches!(subject.place, Place::Tcp { .. }) {
+        subject.seen_as = address_in(&error.message).or(subject.seen_as);
+    }
+    subject
+}
+
+/// The method for a new line: it must fit what the connection brings.
+fn method_for(subject: &Subject) -> &'static str {
+    if subject.has_password {
+        "scram-sha-256"
+    } else if matches!(subject.place, Place::Socket(_)) && subject.os_user == subject.role {
+        "peer"
+    } else {
+        "scram-sha-256"
+    }
+}
+
+/// A line matched that needs no password, and it did not find us to be who we say: peer on a socket;
+/// ident or a certificate over TCP.
+fn failed_without_password(subject: &Subject, error: &ServerError) -> Finding {
+    let subject = &seen_by(subject, error);
+    match subject.place {
+        Place::Socket(_) => peer_failed(subject),
+        Place::Tcp { .. } if subject.encrypted && subject.settings.sslcert.is_some() => certificate_names_another(subject),
+        Place::Tcp { .. } => ident_failed(subject),
+    }
+}
+
+fn peer_failed(subject: &Subject) -> Finding {
+    let (os_user, role) = (&subject.os_user, &subject.role);
+    let found = finding(
+        "DBT0701",
+        format!(
+            "pg_hba.conf has peer for this socket: PostgreSQL lets the operating system's user {os_user} in only as role {os_user}, not as {role}"
+        ),
+    )
+    .not("not a wrong password: none was asked for")
+    .not("not a missing line: a line matched, and its method (peer) refused; lines below it are not read");
+    let map = format!("dbtest {} {}", super::quote::hba(os_user), super::quote::hba(role));
+    if subject.has_password {
+        return found
+            .sure(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
+            .maybe(FixKind::PgIdent, format!("{} (for a line with map=dbtest)", subject.ident_place()), map, Then::Reload);
+    }
+    // without a password the map of names is the way: two files, one command
+    found
+        .sure(FixKind::Shell, subject.server_shell(), peer_map_command(subject, &map), Then::Reload)
+        .maybe(FixKind::PgIdent, format!("{} (for a line with map=dbtest)", subject.ident_place()), map, Then::Reload)
+        .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("peer map=dbtest"), Then::Reload)
+        .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
+        .maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
+}
+
+/// Both lines by one command: asks the server itself where its files are.
+fn peer_map_command(subject: &Subject, map: &str) -> String {
+    let Place::Socket(dir) = &subject.place else { return String::new() };
+    let dir = dir.display().to_string();
+    let socket = format!("{dir}/.s.PGSQL.{}", subject.port);
+    format!(
+        "o=$(stat -c %U {socket}); f() {{ runuser -u \"$o\" -- psql -h {dir} -p {port} -d postgres -Atc \"SHOW $1\"; }}; \
+         h=$(f hba_file) && i=$(f ident_file) && sed -i {hba} \"$h\" && {{ [ -s \"$i\" ] || echo >\"$i\"; }} && sed -i {map} \"$i\" && \
+         runuser -u \"$o\" -- psql -h {dir} -p {port} -d postgres -Atc 'SELECT pg_reload_conf()'",
+        socket = super::quote::shell(&socket),
+        dir = super::quote::shell(&dir),
+        port = subject.port,
+        hba = super::quote::shell(&format!("1i {}", subject.hba_line("peer map=dbtest"))),
+        map = super::quote::shell(&format!("1i {map}")),
+    )
+}
+
+fn ident_failed(subject: &Subject) -> Finding {
+    let found = finding(
+        "DBT0702",
+        format!(
+            "pg_hba.conf has ident (or cert) for this address: PostgreSQL asked an ident server who we are, and role {} was not the answer",
+            subject.role
+        ),
+    )
+    .not("not a wrong password: none was asked for")
+    .not("not a missing line: a line matched, and its method refused; lines below it are not read");
+    let found = found.sure(FixKind::PgHba, subject.hba_place(), subject.hba_line(method_for(subject)), Then::Reload);
+    if subject.has_password {
+        found
+    } else {
+        found.maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
+    }
+}
+
+fn certificate_names_another(subject: &Subject) -> Finding {
+    let role = &subject.role;
+    let common_name = subject.settings.sslcert.as_deref().and_then(super::tls::common_name_of);
+    let shown = common_name.clone().unwrap_or_else(|| "another name".into());
+    let mut found = finding(
+        "DBT0703",
+        format!("The client certificate is made out to {shown}, and pg_hba.conf's cert wants it to name role {role}"),
+    )
+    .not("not a wrong password: none was asked for")
+    .not("not an unknown authority: the TLS handshake was accepted");
+    if subject.has_password {
+        let line = subject.hba_line("scram-sha-256 clientcert=verify-ca");
+        found = found.sure(FixKind::PgHba, subject.hba_place(), line, Then::Reload);
+    }
+    if let Some(name) = common_name {
+        let map = format!("dbtest {} {}", super::quote::hba(&name), super::quote::hba(role));
+        found = found
+            .maybe(FixKind::PgIdent, format!("{} (for a line with map=dbtest)", subject.ident_place()), map, Then::Reload)
+            .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("cert map=dbtest"), Then::Reload);
+    }
+    found
+}
+
+/// No line matched, or a reject line did, or a line wants a client certificate.
+fn no_entry(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding {
+    let subject = &seen_by(subject, error);
+    if probes.other_tls == Some(true) {
+        return if subject.encrypted { only_without_tls(subject) } else { only_with_tls(subject) };
+    }
+    // the server says this one without host, role and database, since the line is there: no address in it
+    let names_us = error.message.contains(&subject.role) && error.message.contains(&subject.database);
+    if subject.encrypted && !names_us {
+        return wants_certificate(subject);
+    }
+    let line = subject.hba_line(method_for(subject));
+    let found = match (probes.other_database, probes.other_role) {
+        (Some(true), Some(false) | None) => finding(
+            "DBT0706",
+            format!(
+                "pg_hba.conf has no line for database {}: the same connection to another database is admitted",
+                subject.database
+            ),
+        ),
+        (Some(false) | None, Some(true)) => finding(
+            "DBT0707",
+            format!("pg_hba.conf has no line for role {}: the same connection as another role is admitted", subject.role),
+        ),
+        (Some(true), Some(true)) => finding(
+            "DBT0707",
+            format!("pg_hba.conf has no line for role {} in database {}", subject.role, subject.database),
+        ),
+        _ => finding("DBT0705", no_line_at_all(subject)),
+    };
+    let mut found = found
+        .sure(FixKind::PgHba, subject.hba_place(), line, Then::Reload)
+        .not("not a wrong password: none was asked for");
+    if let Some(false) = probes.other_tls {
+        found = found.not("not a matter of TLS: with it and without it the answer is the same");
+    }
+    if !subject.has_password && matches!(subject.place, Place::Tcp { .. }) {
+        let text = subject.directive_with_password();
+        found = found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload);
+    }
+    if let (Place::Tcp { .. }, Some(seen)) = (&subject.place, subject.seen_as) {
+        found = found.not(format!("the address in the line is {seen}: as the server sees this machine"));
+    }
+    found
+}
+
+fn no_line_at_all(subject: &Subject) -> String {
+    let from = match (&subject.place, subject.seen_as) {
+        (Place::Socket(_), _) => "the Unix socket".to_owned(),
+        (_, Some(address)) => format!("address {address}"),
+        _ => "our address".to_owned(),
+    };
+    format!(
+        "pg_hba.conf does not admit role {} to database {} from {from}: no line matches, or the first that does says reject",
+        subject.role, subject.database
+    )
+}
+
+fn only_with_tls(subject: &Subject) -> Finding {
+    let found = finding(
+        "DBT0704",
+        format!("pg_hba.conf admits role {} with TLS only (hostssl), and this connection is without", subject.role),
+    )
+    .not("not a missing line: with TLS the server asks for a password")
+    .not("not a wrong password: none was asked for");
+    // verify-full would need a root certificate that we do not know of; require is what hostssl asks for
+    let text = subject.directive_with_sslmode(SslMode::Require);
+    found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+}
+
+fn only_without_tls(subject: &Subject) -> Finding {
+    finding(
+        "DBT0708",
+        format!("pg_hba.conf admits role {} without TLS only (hostnossl), and this connection is with", subject.role),
+    )
+    .sure(FixKind::PgHba, subject.hba_place(), subject.hba_line(method_for(subject)), Then::Reload)
+    .maybe(
+        FixKind::Httpd,
+        format!("{} (gives encryption up)", subject.httpd_place()),
+        subject.directive_with_sslmode(SslMode::Disable),
+        Then::Reload,
+    )
+    .not("not a missing line: without TLS the server asks for a password")
+}
+
+fn wants_certificate(subject: &Subject) -> Finding {
+    let found = finding("DBT0709", format!("{} demands a client certificate, and none was sent that it trusts", subject.server()))
+        .not("not a missing line: the answer does not say which role and database found none")
+        .not("not a wrong password: none was asked for");
+    let sent = subject.settings.sslcert.is_some();
+    let found = match super::tls::client_pair_beside(subject) {
+        Some((cert, key)) if !sent => found.sure(
+            FixKind::Httpd,
+            subject.httpd_place(),
+            subject.directive(|settings| {
+                (settings.sslcert, settings.sslkey) = (Some(cert), Some(key));
+            }),
+            Then::Reload,
+        ),
+        _ => found,
+    };
+    found.maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line(method_for(subject)), Then::Reload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::subject::tests::{over_socket, over_tcp};
+    use super::*;
+
+    fn error(routine: &str, message: &str) -> ServerError {
+        ServerError {
+            code: "28000".into(),
+            severity: "FATAL".into(),
+            routine: Some(routine.into()),
+            message: message.into(),
+            ..ServerError::default()
+        }
+    }
+
+    const NO_ENTRY: &str =
+        "no pg_hba.conf entry for host \"172.17.0.1\", user \"flasktest\", database \"flasktestdb\", no encryption";
+
+    #[test]
+    fn peer_is_answered_with_a_line_for_the_password() {
+        let found = refused(&over_socket(), &error("auth_failed", ""), &Probes::default());
+        assert_eq!(found.id, "DBT0701");
+        assert_eq!(found.fixes[0].text, "local flasktestdb flasktest scram-sha-256");
+        let without = Subject { has_password: false, ..over_socket() };
+        let found = refused(&without, &error("auth_failed", ""), &Probes::default());
+        assert!(found.fixes[0].text.contains("peer map=dbtest"), "{}", found.fixes[0].text);
+    }
+
+    #[test]
+    fn ident_is_told_from_peer_by_the_socket() {
+        assert_eq!(refused(&over_tcp(), &error("auth_failed", ""), &Probes::default()).id, "DBT0702");
+    }
+
+    #[test]
+    fn the_line_has_the_address_that_the_server_sees() {
+        let found = refused(&over_tcp(), &error("ClientAuthentication", NO_ENTRY), &Probes::default());
+        assert_eq!(found.id, "DBT0705");
+        assert_eq!(found.fixes[0].text, "host flasktestdb flasktest 172.17.0.1/32 scram-sha-256");
+    }
+
+    #[test]
+    fn the_column_is_the_one_whose_change_changes_the_answer() {
+        let id = |probes| refused(&over_tcp(), &error("ClientAuthentication", NO_ENTRY), &probes).id;
+        let base = Probes { other_tls: Some(false), ..Probes::default() };
+        assert_eq!(id(Probes { other_database: Some(true), other_role: Some(false), ..base.clone() }), "DBT0706");
+        assert_eq!(id(Probes { other_database: Some(false), other_role: Some(true), ..base.clone() }), "DBT0707");
+        assert_eq!(id(Probes { other_database: Some(false), other_role: Some(false), ..base.clone() }), "DBT0705");
+        assert_eq!(id(Probes { other_tls: Some(true), ..base }), "DBT0704");
+    }
+
+    #[test]
+    fn a_client_certificate_is_wanted_when_the_answer_names_nobody() {
+        let subject = Subject { encrypted: true, ..over_tcp() };
+        let found = refused(&subject, &error("ClientAuthentication", "une connexion requiert un certificat"), &Probes::default());
+        assert_eq!(found.id, "DBT0709");
+    }
+}

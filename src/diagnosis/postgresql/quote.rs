@@ -1,0 +1,76 @@
+//! Names and values as they must stand in a fix: in SQL, in pg_hba.conf, in a shell, in httpd's
+//! configuration. A fix is applied exactly as printed, so a name with a space or a quote must survive it.
+
+/// An identifier in SQL. Always quoted: a role may be called `user` or `order`.
+pub fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `schema.name` in SQL.
+pub fn qualified(schema: &str, name: &str) -> String {
+    format!("{}.{}", ident(schema), ident(name))
+}
+
+/// A string in SQL, safe whatever standard_conforming_strings says.
+pub fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if doubled.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
+}
+
+/// A role or database in pg_hba.conf. Bare where that is safe, since people read these files; quoted, a
+/// keyword such as `all` loses its meaning.
+pub fn hba(name: &str) -> String {
+    const KEYWORDS: [&str; 5] = ["all", "sameuser", "samerole", "samegroup", "replication"];
+    let plain = !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && !KEYWORDS.contains(&name);
+    if plain { name.to_owned() } else { ident(name) }
+}
+
+/// A word for sh.
+pub fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// A value in libpq's `key=value` string.
+pub fn conninfo(value: &str) -> String {
+    let plain = |c: char| !c.is_whitespace() && c != '\'' && c != '\\';
+    if !value.is_empty() && value.chars().all(plain) {
+        value.to_owned()
+    } else {
+        format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+    }
+}
+
+/// A directive's argument in httpd's configuration.
+pub fn argument(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_in_a_name_stays_inside_it() {
+        assert_eq!(ident("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("o'clock"), "'o''clock'");
+        assert_eq!(literal("a\\b"), "E'a\\\\b'");
+        assert_eq!(shell("it's"), "'it'\\''s'");
+        assert_eq!(conninfo("it's"), "'it\\'s'");
+        assert_eq!(argument("a\"b"), "\"a\\\"b\"");
+    }
+
+    #[test]
+    fn a_keyword_of_pg_hba_is_quoted_so_that_it_is_a_name() {
+        assert_eq!(hba("flasktest"), "flasktest");
+        assert_eq!(hba("all"), "\"all\"");
+        assert_eq!(hba("my role"), "\"my role\"");
+        assert_eq!(hba("+admins"), "\"+admins\"");
+    }
+}

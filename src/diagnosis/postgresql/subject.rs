@@ -1,0 +1,235 @@
+//! What is being examined, in the terms that a fix must name: who connects, to what, as whom, from which
+//! address. Everything printed for a person to type is made from here, so that it is complete.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::quote;
+use crate::database::Table;
+use crate::database::postgresql::{PgSettings, SslMode};
+
+/// Where the server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The directory of the Unix socket.
+    Socket(PathBuf),
+    /// The host as written, and the address that was tried (none before it is resolved).
+    Tcp { host: String, address: Option<IpAddr> },
+}
+
+/// One connection that is being examined.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// "/dbtest".
+    pub location: String,
+    /// The operating system's user of this process: who must be allowed.
+    pub os_user: String,
+    pub settings: PgSettings,
+    /// Which of `settings.hosts` this is about.
+    pub host_index: usize,
+    pub place: Place,
+    pub port: u16,
+    pub role: String,
+    pub database: String,
+    pub table: Table,
+    /// Our address as the server sees it.
+    pub seen_as: Option<IpAddr>,
+    /// Is the connection inside TLS?
+    pub encrypted: bool,
+    /// Was a password configured, inline or in a file?
+    pub has_password: bool,
+    /// Does the server run on this machine?
+    pub local: bool,
+}
+
+impl Subject {
+    /// The `DBTestDatabase` line with something changed, complete but for the password.
+    pub fn directive(&self, change: impl FnOnce(&mut PgSettings)) -> String {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        let url = settings.masked().replacen(":***@", ":<PASSWORD>@", 1);
+        format!("DBTestDatabase {}", quote::argument(&url))
+    }
+
+    /// The same with another port on the host that was tried.
+    pub fn directive_with_port(&self, port: u16) -> String {
+        let index = self.host_index;
+        self.directive(|settings| {
+            if let Some(host) = settings.hosts.get_mut(index) {
+                host.port = port;
+            }
+        })
+    }
+
+    /// The same with a password to be filled in.
+    pub fn directive_with_password(&self) -> String {
+        self.directive(|settings| {
+            settings.password = Some(crate::database::Secret::new("***"));
+            settings.inline_password = true;
+        })
+    }
+
+    /// The same with another sslmode.
+    pub fn directive_with_sslmode(&self, mode: SslMode) -> String {
+        self.directive(|settings| settings.sslmode = mode)
+    }
+
+    /// "127.0.0.1 port 5432" or the socket's path.
+    pub fn server(&self) -> String {
+        match &self.place {
+            Place::Socket(dir) => dir.join(format!(".s.PGSQL.{}", self.port)).display().to_string(),
+            Place::Tcp { host, address: Some(address) } if *host != address.to_string() => {
+                format!("{host} ({address}) port {}", self.port)
+            }
+            Place::Tcp { host, .. } => format!("{host} port {}", self.port),
+        }
+    }
+
+    /// The machine that the server runs on, for "where".
+    pub fn machine(&self) -> String {
+        match &self.place {
+            _ if self.local => "this machine".into(),
+            Place::Socket(_) => "this machine".into(),
+            Place::Tcp { host, .. } => host.clone(),
+        }
+    }
+
+    /// Where a fix in SQL is to be typed.
+    pub fn psql_place(&self) -> String {
+        format!("psql as a superuser in database {} of the PostgreSQL server at {}", self.database, self.server())
+    }
+
+    /// Where a line of pg_hba.conf is to be put.
+    pub fn hba_place(&self) -> String {
+        format!("pg_hba.conf of the PostgreSQL server at {} (SHOW hba_file), as its first line", self.server())
+    }
+
+    /// Where a line of pg_ident.conf is to be put.
+    pub fn ident_place(&self) -> String {
+        format!("pg_ident.conf of the PostgreSQL server at {} (SHOW ident_file), as its first line", self.server())
+    }
+
+    /// Where a setting is to be put.
+    pub fn conf_place(&self) -> String {
+        format!("postgresql.conf of the PostgreSQL server at {} (SHOW config_file), or ALTER SYSTEM", self.server())
+    }
+
+    /// Where a directive is to be put.
+    pub fn httpd_place(&self) -> String {
+        format!("httpd's configuration, inside <Location {}>", self.location)
+    }
+
+    /// Which shell, for a fix on the database's machine.
+    pub fn server_shell(&self) -> String {
+        format!("a root shell on {}, which runs PostgreSQL", self.machine())
+    }
+
+    /// libpq's connection string for this connection, without a password.
+    pub fn conninfo(&self) -> String {
+        let mut words = Vec::new();
+        match &self.place {
+            Place::Socket(dir) => words.push(format!("host={}", quote::conninfo(&dir.display().to_string()))),
+            Place::Tcp { host, .. } => words.push(format!("host={}", quote::conninfo(host))),
+        }
+        if let Some(hostaddr) = self.settings.hosts.get(self.host_index).and_then(|host| host.hostaddr) {
+            words.push(format!("hostaddr={hostaddr}"));
+        }
+        words.push(format!("port={}", self.port));
+        words.push(format!("user={}", quote::conninfo(&self.role)));
+        words.push(format!("dbname={}", quote::conninfo(&self.database)));
+        if matches!(self.place, Place::Tcp { .. }) && self.settings.sslmode != SslMode::default() {
+            words.push(format!("sslmode={}", self.settings.sslmode.name()));
+        }
+        words.join(" ")
+    }
+
+    /// The connection as a command, as the user that fails; with a statement if there is one.
+    pub fn psql(&self, statement: &str) -> String {
+        let mut command =
+            format!("runuser -u {} -- psql {}", quote::shell(&self.os_user), quote::shell(&self.conninfo()));
+        if !statement.is_empty() {
+            command.push_str(" -c ");
+            command.push_str(&quote::shell(statement));
+        }
+        command
+    }
+
+    /// The line of pg_hba.conf that admits exactly this connection, by `method`.
+    pub fn hba_line(&self, method: &str) -> String {
+        let (database, role) = (quote::hba(&self.database), quote::hba(&self.role));
+        match (&self.place, self.seen_as) {
+            (Place::Socket(_), _) => format!("local {database} {role} {method}"),
+            (Place::Tcp { .. }, seen) => {
+                let kind = if self.encrypted { "hostssl" } else { "host" };
+                let address = match seen {
+                    Some(IpAddr::V4(address)) => format!("{address}/32"),
+                    Some(IpAddr::V6(address)) => format!("{address}/128"),
+                    None => "samehost".into(),
+                };
+                format!("{kind} {database} {role} {address} {method}")
+            }
+        }
+    }
+}
+
+/// An address that stands somewhere in a server's message. Messages are translated, addresses are not:
+/// only the server can tell us as whom it sees us behind a translating router.
+pub fn address_in(message: &str) -> Option<IpAddr> {
+    message
+        .split(|c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':'))
+        .filter(|word| word.len() > 2)
+        .find_map(|word| word.trim_matches('.').parse().ok())
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// The connection of the project's own example, over TCP.
+    pub fn over_tcp() -> Subject {
+        Subject {
+            location: "/dbtest".into(),
+            os_user: "www-data".into(),
+            settings: PgSettings::default(),
+            host_index: 0,
+            place: Place::Tcp { host: "127.0.0.1".into(), address: Some(IpAddr::from([127, 0, 0, 1])) },
+            port: 5432,
+            role: "flasktest".into(),
+            database: "flasktestdb".into(),
+            table: Table::default(),
+            seen_as: Some(IpAddr::from([127, 0, 0, 1])),
+            encrypted: false,
+            has_password: true,
+            local: true,
+        }
+    }
+
+    /// The same over the Unix socket.
+    pub fn over_socket() -> Subject {
+        Subject { place: Place::Socket("/run/postgresql".into()), seen_as: None, ..over_tcp() }
+    }
+
+    #[test]
+    fn a_line_of_pg_hba_admits_exactly_this_connection() {
+        assert_eq!(over_socket().hba_line("scram-sha-256"), "local flasktestdb flasktest scram-sha-256");
+        assert_eq!(over_tcp().hba_line("scram-sha-256"), "host flasktestdb flasktest 127.0.0.1/32 scram-sha-256");
+        let subject = Subject { encrypted: true, seen_as: "::1".parse().ok(), role: "web user".into(), ..over_tcp() };
+        assert_eq!(subject.hba_line("md5"), "hostssl flasktestdb \"web user\" ::1/128 md5");
+    }
+
+    #[test]
+    fn the_command_can_be_pasted() {
+        assert_eq!(
+            over_tcp().psql("SELECT 1"),
+            "runuser -u www-data -- psql 'host=127.0.0.1 port=5432 user=flasktest dbname=flasktestdb' -c 'SELECT 1'"
+        );
+    }
+
+    #[test]
+    fn the_address_is_found_in_any_language() {
+        let german = "kein pg_hba.conf-Eintrag für Host »172.17.0.1«, Benutzer »flasktest«, Datenbank »d«, keine Verschlüsselung";
+        assert_eq!(address_in(german), "172.17.0.1".parse().ok());
+        assert_eq!(address_in("no entry for host \"::1\", user \"added\""), "::1".parse().ok());
+        assert_eq!(address_in("no pg_hba.conf entry for host \"[local]\", user \"abc\""), None);
+    }
+}
