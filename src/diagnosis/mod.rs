@@ -15,6 +15,7 @@ mod generic;
 mod json;
 mod mounts;
 mod path;
+mod postgresql;
 mod report;
 mod sqlite;
 mod text;
@@ -67,7 +68,7 @@ pub struct Diagnosis {
 }
 
 /// Every kind's diagnosis.
-static DIAGNOSES: &[&Diagnosis] = &[&sqlite::DIAGNOSIS];
+static DIAGNOSES: &[&Diagnosis] = &[&sqlite::DIAGNOSIS, &postgresql::DIAGNOSIS];
 
 fn diagnosis(kind: &str) -> &'static Diagnosis {
     DIAGNOSES.iter().find(|diagnosis| diagnosis.kind == kind).copied().unwrap_or(&generic::DIAGNOSIS)

@@ -1,6 +1,8 @@
 //! Which of several servers, addresses and kinds of encryption to try, in which order, and when to stop: as libpq 15.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::database::{Cause, Error, Stage};
 
@@ -16,6 +18,23 @@ use super::startup::Startup;
 use super::tls;
 use super::wire::Transport;
 
+/// What is known of a place once it is tried, for the diagnosis.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Traces {
+    /// The user that the process behind a Unix socket runs as.
+    pub peer_uid: Option<u32>,
+    /// Our end of a TCP connection: the address that the server sees, unless somebody translates it.
+    pub ours: Option<SocketAddr>,
+    /// The server was asked for TLS, and whether it offers any.
+    pub offers_tls: Option<bool>,
+    /// How long each step took.
+    pub reach: Duration,
+    pub speaks: Duration,
+    pub tls: Duration,
+    /// From the startup packet to the session, or to the end.
+    pub login: Duration,
+}
+
 /// A session with the place it was found at.
 pub struct Opened {
     pub session: Session,
@@ -26,6 +45,9 @@ pub struct Opened {
     pub transport: String,
     /// The server's certificate.
     pub certificate: Option<Peer>,
+    pub traces: Traces,
+    /// What was tried in vain before it.
+    pub before: Vec<Attempt>,
 }
 
 /// One place that was tried in vain.
@@ -40,6 +62,7 @@ pub struct Attempt {
     pub startup: Startup,
     /// The certificate that was not trusted, and its place in the chain.
     pub rejected: Option<(Peer, u32)>,
+    pub traces: Traces,
 }
 
 /// Every place that was tried, in order; never empty.
@@ -93,7 +116,7 @@ pub fn open(settings: &PgSettings, deadline: Deadline) -> Result<Opened, Attempt
     let mut attempts = Vec::new();
     for wanted in wishes(settings.target_session_attrs) {
         match pass(settings, deadline, *wanted, &mut attempts) {
-            Some(opened) => return Ok(opened),
+            Some(opened) => return Ok(Opened { before: attempts, ..opened }),
             None if attempts.last().is_some_and(|attempt| !goes_on(&attempt.error, &attempt.startup)) => break,
             None => {}
         }
@@ -184,7 +207,8 @@ fn place(
                 Ok(()) => return Some(opened),
                 Err(error) => {
                     let startup = opened.session.startup.clone();
-                    attempts.push(Attempt { startup, ..Attempt::failed(host, Some(address), error) });
+                    let traces = opened.traces;
+                    attempts.push(Attempt { startup, traces, ..Attempt::failed(host, Some(address), error) });
                     return None;
                 }
             },
@@ -203,7 +227,15 @@ fn place(
 impl Attempt {
     fn failed(host: &HostPort, address: Option<&Address>, error: Error) -> Self {
         let (host, address) = (host.clone(), address.cloned());
-        Self { host, address, encrypted: false, error, startup: Startup::default(), rejected: None }
+        Self {
+            host,
+            address,
+            encrypted: false,
+            error,
+            startup: Startup::default(),
+            rejected: None,
+            traces: Traces::default(),
+        }
     }
 
     /// `prefer` falls back to clear text, and `allow` to TLS, when the server or the handshake refused; not when
@@ -226,16 +258,27 @@ fn attempt(
     encryption: Encryption,
     deadline: Deadline,
 ) -> Result<Opened, Box<Attempt>> {
-    let failed = |error| Box::new(Attempt::failed(host, Some(address), error));
-    let login = Login::of(settings).map_err(failed)?;
-    let mut socket = connect_socket(address, settings, deadline).map_err(failed)?;
-    require_peer(&socket, settings, address).map_err(failed)?;
-    let answer = negotiate(&mut socket, settings, address, encryption, deadline).map_err(failed)?;
+    let mut traces = Traces::default();
+    let mut began = Instant::now();
+    let mut lap = || std::mem::replace(&mut began, Instant::now()).elapsed();
+    let failed = |error, traces| Box::new(Attempt { traces, ..Attempt::failed(host, Some(address), error) });
+    let login = Login::of(settings).map_err(|error| failed(error, traces))?;
+    let socket = connect_socket(address, settings, deadline);
+    traces.reach = lap();
+    let mut socket = socket.map_err(|error| failed(error, traces))?;
+    (traces.peer_uid, traces.ours) = (socket.peer_uid(), socket.addresses().map(|(ours, _)| ours));
+    require_peer(&socket, settings, address).map_err(|error| failed(error, traces))?;
+    let answer = negotiate(&mut socket, settings, address, encryption, deadline, &mut traces.offers_tls);
+    traces.speaks = lap();
+    let answer = answer.map_err(|error| failed(error, traces))?;
+    let encrypted = answer == Some(true);
     let (transport, name, certificate) = match answer {
         Some(true) => {
-            let stream = tls::handshake(socket, settings, host).map_err(|tls| {
+            let stream = tls::handshake(socket, settings, host);
+            traces.tls = lap();
+            let stream = stream.map_err(|tls| {
                 let rejected = tls.rejected;
-                Box::new(Attempt { encrypted: true, rejected, ..Attempt::failed(host, Some(address), tls.error) })
+                Box::new(Attempt { encrypted, rejected, traces, ..Attempt::failed(host, Some(address), tls.error) })
             })?;
             let certificate = stream.ssl().peer_certificate().map(|certificate| Peer::of(&certificate));
             let name = stream.ssl().version_str().to_owned();
@@ -246,12 +289,15 @@ fn attempt(
             (Transport::Plain(socket), name.to_owned(), None)
         }
     };
-    let encrypted = answer == Some(true);
     let spoke = answer.is_some() && settings.sslnegotiation == SslNegotiation::Postgres;
-    let session = start(transport, settings, &login, address, deadline, spoke).map_err(|start| {
-        Box::new(Attempt { encrypted, startup: start.startup, ..Attempt::failed(host, Some(address), start.error) })
+    let session = start(transport, settings, &login, address, deadline, spoke);
+    traces.login = lap();
+    let session = session.map_err(|start| {
+        let startup = start.startup;
+        Box::new(Attempt { encrypted, startup, traces, ..Attempt::failed(host, Some(address), start.error) })
     })?;
-    Ok(Opened { session, host: host.clone(), address: address.clone(), login, transport: name, certificate })
+    let (host, address) = (host.clone(), address.clone());
+    Ok(Opened { session, host, address, login, transport: name, certificate, traces, before: Vec::new() })
 }
 
 /// Whether to begin TLS now; `None` when the server was not asked.
@@ -261,6 +307,7 @@ fn negotiate(
     address: &Address,
     encryption: Encryption,
     deadline: Deadline,
+    offers: &mut Option<bool>,
 ) -> Result<Option<bool>, Error> {
     if encryption == Encryption::Never {
         return Ok(None);
@@ -270,7 +317,13 @@ fn negotiate(
     }
     let doing = || format!("asking {address} for TLS (SSLRequest)");
     let wrong = |cause| Err(Error { stage: Stage::Speaks, doing: doing(), cause });
-    match ssl_request(socket, address, deadline)? {
+    let reply = ssl_request(socket, address, deadline)?;
+    *offers = match reply {
+        SslReply::Yes => Some(true),
+        SslReply::No => Some(false),
+        _ => None,
+    };
+    match reply {
         SslReply::Yes => Ok(Some(true)),
         SslReply::No if encryption == Encryption::IfOffered => Ok(Some(false)),
         SslReply::No => Err(no_tls(doing())),

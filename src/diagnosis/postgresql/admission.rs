@@ -7,34 +7,8 @@ use super::pooler;
 use super::server;
 use super::subject::{Place, Subject, address_in};
 use crate::database::ServerError;
-use crate::database::postgresql::SslMode;
+use crate::database::postgresql::settings::SslMode;
 use crate::diagnosis::{Finding, FixKind, Then};
-
-/// What the server asks for, or that it asks for nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Trust, peer, or a client certificate: in at once.
-    None,
-    Cleartext,
-    Md5,
-    Scram,
-    /// Kerberos and others that we do not speak: the code of the request.
-    Other(i32),
-}
-
-impl Method {
-    /// How it is called in pg_hba.conf.
-    pub fn name(self) -> String {
-        match self {
-            Method::None => "none (trust, peer or cert)".into(),
-            Method::Cleartext => "password in the clear (password, ldap, pam or radius)".into(),
-            Method::Md5 => "md5".into(),
-            Method::Scram => "scram-sha-256".into(),
-            Method::Other(7..=9) => "gss or sspi".into(),
-            Method::Other(code) => format!("authentication request {code}"),
-        }
-    }
-}
 
 /// What the same startup packet came to, changed in one thing. `None`: was not tried.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +19,6 @@ pub struct Probes {
     pub other_database: Option<bool>,
     /// For the role `postgres`.
     pub other_role: Option<bool>,
-    /// Over the Unix socket of the same server.
-    pub over_socket: Option<bool>,
 }
 
 /// The server refused with an ErrorResponse where an authentication request was due.
@@ -59,6 +31,45 @@ pub fn refused(subject: &Subject, error: &ServerError, probes: &Probes) -> Findi
         ("28000", _) => no_entry(subject, error, probes),
         _ => server::refused(subject, error),
     }
+}
+
+/// The server let us in over the network without asking for anything.
+pub fn trusted(subject: &Subject) -> Finding {
+    finding(
+        "DBT0715",
+        format!(
+            "pg_hba.conf trusts this address: anybody there is role {} of {} without a password",
+            subject.role,
+            subject.server()
+        ),
+    )
+    .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
+    .not("not peer: that exists on Unix sockets only")
+}
+
+/// The connection ended, or went silent, between the startup packet and the first answer.
+pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
+    let what =
+        if timed_out { "does not answer the startup packet" } else { "closes the connection on the startup packet" };
+    let found = finding(
+        "DBT0712",
+        format!(
+            "{} accepts the connection, then {what}: a hung server, a crash, or a forwarder with nothing behind it",
+            subject.server()
+        ),
+    )
+    .maybe(FixKind::Shell, subject.server_shell(), "systemctl restart postgresql", Then::None)
+    .not("not a firewall that drops packets: the connection itself came about")
+    .not("not pg_hba.conf: the server says so when it refuses");
+    if timed_out {
+        return found.maybe(
+            FixKind::Shell,
+            format!("{} (if its processes were stopped by a signal)", subject.server_shell()),
+            "pkill -CONT -x postgres",
+            Then::None,
+        );
+    }
+    found
 }
 
 /// The address as the server sees us, by its own word if it gives one.
@@ -76,9 +87,16 @@ fn method_for(subject: &Subject) -> &'static str {
         "scram-sha-256"
     } else if matches!(subject.place, Place::Socket(_)) && subject.os_user == subject.role {
         "peer"
+    } else if subject.encrypted && names_our_role(subject) {
+        "cert"
     } else {
         "scram-sha-256"
     }
+}
+
+/// Is the client certificate made out to our role?
+fn names_our_role(subject: &Subject) -> bool {
+    subject.settings.sslcert.as_deref().and_then(super::tls::common_name_of).as_deref() == Some(&subject.role)
 }
 
 /// A line matched that needs no password, and it did not find us to be who we say: peer on a socket;
@@ -87,7 +105,9 @@ fn failed_without_password(subject: &Subject, error: &ServerError) -> Finding {
     let subject = &seen_by(subject, error);
     match subject.place {
         Place::Socket(_) => peer_failed(subject),
-        Place::Tcp { .. } if subject.encrypted && subject.settings.sslcert.is_some() => certificate_names_another(subject),
+        Place::Tcp { .. } if subject.encrypted && subject.settings.sslcert.is_some() => {
+            certificate_names_another(subject)
+        }
         Place::Tcp { .. } => ident_failed(subject),
     }
 }
@@ -104,9 +124,12 @@ fn peer_failed(subject: &Subject) -> Finding {
     .not("not a missing line: a line matched, and its method (peer) refused; lines below it are not read");
     let map = format!("dbtest {} {}", super::quote::hba(os_user), super::quote::hba(role));
     if subject.has_password {
-        return found
-            .sure(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
-            .maybe(FixKind::PgIdent, format!("{} (for a line with map=dbtest)", subject.ident_place()), map, Then::Reload);
+        return found.sure(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload).maybe(
+            FixKind::PgIdent,
+            format!("{} (for a line with map=dbtest)", subject.ident_place()),
+            map,
+            Then::Reload,
+        );
     }
     // without a password the map of names is the way: two files, one command
     found
@@ -169,7 +192,12 @@ fn certificate_names_another(subject: &Subject) -> Finding {
     if let Some(name) = common_name {
         let map = format!("dbtest {} {}", super::quote::hba(&name), super::quote::hba(role));
         found = found
-            .maybe(FixKind::PgIdent, format!("{} (for a line with map=dbtest)", subject.ident_place()), map, Then::Reload)
+            .maybe(
+                FixKind::PgIdent,
+                format!("{} (for a line with map=dbtest)", subject.ident_place()),
+                map,
+                Then::Reload,
+            )
             .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("cert map=dbtest"), Then::Reload);
     }
     found
@@ -197,7 +225,10 @@ fn no_entry(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding 
         ),
         (Some(false) | None, Some(true)) => finding(
             "DBT0707",
-            format!("pg_hba.conf has no line for role {}: the same connection as another role is admitted", subject.role),
+            format!(
+                "pg_hba.conf has no line for role {}: the same connection as another role is admitted",
+                subject.role
+            ),
         ),
         (Some(true), Some(true)) => finding(
             "DBT0707",
@@ -261,9 +292,12 @@ fn only_without_tls(subject: &Subject) -> Finding {
 }
 
 fn wants_certificate(subject: &Subject) -> Finding {
-    let found = finding("DBT0709", format!("{} demands a client certificate, and none was sent that it trusts", subject.server()))
-        .not("not a missing line: the answer does not say which role and database found none")
-        .not("not a wrong password: none was asked for");
+    let found = finding(
+        "DBT0709",
+        format!("{} demands a client certificate, and none was sent that it trusts", subject.server()),
+    )
+    .not("not a missing line: the answer does not say which role and database found none")
+    .not("not a wrong password: none was asked for");
     let sent = subject.settings.sslcert.is_some();
     let found = match super::tls::client_pair_beside(subject) {
         Some((cert, key)) if !sent => found.sure(
@@ -332,7 +366,11 @@ mod tests {
     #[test]
     fn a_client_certificate_is_wanted_when_the_answer_names_nobody() {
         let subject = Subject { encrypted: true, ..over_tcp() };
-        let found = refused(&subject, &error("ClientAuthentication", "une connexion requiert un certificat"), &Probes::default());
+        let found = refused(
+            &subject,
+            &error("ClientAuthentication", "une connexion requiert un certificat"),
+            &Probes::default(),
+        );
         assert_eq!(found.id, "DBT0709");
     }
 }

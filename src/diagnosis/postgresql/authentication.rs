@@ -10,7 +10,7 @@ use super::quote::{ident, literal};
 use super::server;
 use super::subject::Subject;
 use crate::database::ServerError;
-use crate::database::postgresql::AuthRequest;
+use crate::database::postgresql::startup::AuthRequest;
 use crate::diagnosis::{Finding, FixKind, Then};
 
 /// The line of the server's log that tells the candidates apart.
@@ -115,13 +115,18 @@ fn six_causes(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
     if method == "scram-sha-256" {
         found = found.maybe(
             FixKind::PgHba,
-            format!("{} (if the log says that the role has no valid SCRAM secret, and the password cannot be set anew)", subject.hba_place()),
+            format!(
+                "{} (if the log says that the role has no valid SCRAM secret, and the password cannot be set anew)",
+                subject.hba_place()
+            ),
             subject.hba_line("md5"),
             Then::Reload,
         );
     }
     found
-        .not(format!("not pg_hba.conf: it has a line for this connection, and its method ({method}) asked for the password"))
+        .not(format!(
+            "not pg_hba.conf: it has a line for this connection, and its method ({method}) asked for the password"
+        ))
         .not("not a missing database and not a privilege: both are looked at after the password")
         .not("not NOLOGIN and not a connection limit: PostgreSQL names those, once the password is right")
 }

@@ -189,7 +189,7 @@ pub struct Base {
 
 impl Facts {
     /// The relation that a statement with the table's name gets.
-    pub fn chosen(&self, table: &Table) -> Option<&Relation> {
+    pub fn chosen<'a>(&'a self, table: &Table) -> Option<&'a Relation> {
         match table.schema() {
             Some(schema) => self.exact(table).find(|relation| relation.schema == schema && relation.usage),
             None => self
@@ -200,8 +200,9 @@ impl Facts {
     }
 
     /// Relations whose name is the table's, letter by letter.
-    pub fn exact<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Relation> {
-        self.relations.iter().filter(|relation| relation.name == table.name())
+    pub fn exact<'a>(&'a self, table: &Table) -> impl Iterator<Item = &'a Relation> + use<'a> {
+        let name = table.name().to_owned();
+        self.relations.iter().filter(move |relation| relation.name == name)
     }
 }
 
@@ -226,8 +227,7 @@ impl Sequence {
 }
 
 /// A function as it stands in GRANT and ALTER FUNCTION.
-const SIGNATURE: &str =
-    "format('%I.%I(%s)', pn.nspname, p.proname, pg_get_function_identity_arguments(p.oid))";
+const SIGNATURE: &str = "format('%I.%I(%s)', pn.nspname, p.proname, pg_get_function_identity_arguments(p.oid))";
 
 /// Sequences that the defaults of relation `{rel}` take values from, as a JSON array.
 fn sequences(relation: &str) -> String {

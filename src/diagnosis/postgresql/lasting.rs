@@ -53,14 +53,30 @@ pub fn capacity(subject: &Subject, facts: &Facts, children: u32, connections: u3
     let free = facts.max_connections - facts.reserved;
     if (0..wanted).contains(&facts.role_limit) {
         return Some(
-            finding("DBT1523", format!("{sum}, but role {} may have {} (its CONNECTION LIMIT)", facts.session_user, facts.role_limit))
-                .sure(FixKind::Sql, subject.psql_place(), format!("ALTER ROLE {role} CONNECTION LIMIT {wanted};"), Then::None),
+            finding(
+                "DBT1523",
+                format!("{sum}, but role {} may have {} (its CONNECTION LIMIT)", facts.session_user, facts.role_limit),
+            )
+            .sure(
+                FixKind::Sql,
+                subject.psql_place(),
+                format!("ALTER ROLE {role} CONNECTION LIMIT {wanted};"),
+                Then::None,
+            ),
         );
     }
     if (0..wanted).contains(&facts.database_limit) {
         return Some(
-            finding("DBT1524", format!("{sum}, but database {} takes {} (its CONNECTION LIMIT)", facts.database, facts.database_limit))
-                .sure(FixKind::Sql, subject.psql_place(), format!("ALTER DATABASE {database} CONNECTION LIMIT {wanted};"), Then::None),
+            finding(
+                "DBT1524",
+                format!("{sum}, but database {} takes {} (its CONNECTION LIMIT)", facts.database, facts.database_limit),
+            )
+            .sure(
+                FixKind::Sql,
+                subject.psql_place(),
+                format!("ALTER DATABASE {database} CONNECTION LIMIT {wanted};"),
+                Then::None,
+            ),
         );
     }
     if facts.max_connections > 0 && !facts.superuser && wanted > free {
@@ -118,7 +134,12 @@ pub fn read_only(subject: &Subject, facts: &Facts) -> Finding {
             Then::Reload,
         ),
         _ if !reset.is_empty() => found.sure(FixKind::Sql, subject.psql_place(), reset, Then::None),
-        _ => found.sure(FixKind::PostgresqlConf, subject.conf_place(), "default_transaction_read_only = off", Then::Reload),
+        _ => found.sure(
+            FixKind::PostgresqlConf,
+            subject.conf_place(),
+            "default_transaction_read_only = off",
+            Then::Reload,
+        ),
     }
 }
 
@@ -135,12 +156,15 @@ fn where_set(source: Option<&str>) -> &'static str {
 
 fn standby(subject: &Subject) -> Finding {
     let hosts = subject.settings.hosts.len();
-    let found = finding("DBT1301", format!("The server at {} is a standby: it can be read, but not written to", subject.server()))
-        .not("not default_transaction_read_only: pg_is_in_recovery() is true")
-        .not("not a missing privilege: that would be 42501");
+    let found = finding(
+        "DBT1301",
+        format!("The server at {} is a standby: it can be read, but not written to", subject.server()),
+    )
+    .not("not default_transaction_read_only: pg_is_in_recovery() is true")
+    .not("not a missing privilege: that would be 42501");
     if hosts > 1 {
         let text = subject.directive(|settings| {
-            settings.target_session_attrs = crate::database::postgresql::TargetSessionAttrs::ReadWrite;
+            settings.target_session_attrs = crate::database::postgresql::settings::TargetSessionAttrs::ReadWrite;
         });
         return found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload);
     }
@@ -176,7 +200,14 @@ mod tests {
 
     #[test]
     fn a_healthy_server_warns_of_nothing() {
-        let facts = Facts { max_connections: 100, reserved: 3, role_limit: -1, database_limit: -1, synchronous_commit: "on".into(), ..Facts::default() };
+        let facts = Facts {
+            max_connections: 100,
+            reserved: 3,
+            role_limit: -1,
+            database_limit: -1,
+            synchronous_commit: "on".into(),
+            ..Facts::default()
+        };
         assert!(synchronous(&over_tcp(), &facts).is_none());
         assert!(capacity(&over_tcp(), &facts, 16, 1).is_none());
         assert!(capacity(&over_tcp(), &facts, 97, 1).is_none());
@@ -186,7 +217,12 @@ mod tests {
 
     #[test]
     fn read_only_is_reset_where_it_was_set() {
-        let facts = |source: &str| Facts { session_user: "r".into(), database: "d".into(), read_only_source: Some(source.into()), ..Facts::default() };
+        let facts = |source: &str| Facts {
+            session_user: "r".into(),
+            database: "d".into(),
+            read_only_source: Some(source.into()),
+            ..Facts::default()
+        };
         let text = |source| read_only(&over_tcp(), &facts(source)).fixes[0].text.clone();
         assert_eq!(text("user"), "ALTER ROLE \"r\" RESET default_transaction_read_only;");
         assert_eq!(text("database"), "ALTER DATABASE \"d\" RESET default_transaction_read_only;");

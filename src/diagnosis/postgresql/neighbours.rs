@@ -161,7 +161,12 @@ fn kernel_address(hex: &str) -> Option<IpAddr> {
 /// Debian's clusters: /etc/postgresql/VERSION/NAME/postgresql.conf and the port in it.
 fn clusters(etc: &Path) -> Vec<(String, String, u16)> {
     let names = |dir: &Path| -> Vec<String> {
-        fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
     };
     let mut found = Vec::new();
     for version in names(etc) {

@@ -7,7 +7,7 @@ use super::neighbours::Neighbours;
 use super::quote::{hba, ident, shell};
 use super::subject::{Place, Subject, address_in};
 use crate::database::ServerError;
-use crate::database::postgresql::SslMode;
+use crate::database::postgresql::settings::SslMode;
 use crate::diagnosis::{Finding, FixKind, Then};
 
 /// When the error came.
@@ -80,7 +80,11 @@ fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
     if has("wrong password type") {
         return Some(wrong_secret(subject));
     }
-    if text == "SASL authentication failed" || text == "password authentication failed" || has("auth failed") || text == "login rejected" {
+    if text == "SASL authentication failed"
+        || text == "password authentication failed"
+        || has("auth failed")
+        || text == "login rejected"
+    {
         return Some(wrong_password(subject, text));
     }
     if has("unsupported startup parameter") {
@@ -92,7 +96,12 @@ fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
     if has("query_wait_timeout") {
         return Some(if when == When::Statement { pool_exhausted(subject) } else { no_server(subject, text) });
     }
-    if has("server login failed") || has("cannot connect to server") || has("server conn crashed") || has("server login has been failing") || has("connect failed") {
+    if has("server login failed")
+        || has("cannot connect to server")
+        || has("server conn crashed")
+        || has("server login has been failing")
+        || has("connect failed")
+    {
         return Some(no_server(subject, text));
     }
     if has("max_client_conn") || has("no more connections allowed") || has("too many") {
@@ -104,7 +113,12 @@ fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
     if has("prepared statement") {
         return Some(prepared(subject));
     }
-    if has("shutting down") || has("server_lifetime") || has("idle_timeout") || has("login_timeout") || has("query_timeout") {
+    if has("shutting down")
+        || has("server_lifetime")
+        || has("idle_timeout")
+        || has("login_timeout")
+        || has("query_timeout")
+    {
         return Some(timeout(subject, text));
     }
     None
@@ -112,12 +126,18 @@ fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
 
 fn no_database(subject: &Subject) -> Finding {
     let server = server_behind(subject);
-    let found = finding("DBT0840", format!("PgBouncer has no database {} in its section [databases]", subject.database))
-        .not("not PostgreSQL: it was not asked; it would have said 3D000");
+    let found =
+        finding("DBT0840", format!("PgBouncer has no database {} in its section [databases]", subject.database))
+            .not("not PostgreSQL: it was not asked; it would have said 3D000");
     let place = section(subject, "databases");
     match server {
         Some(server) => found.sure(FixKind::Pgbouncer, place, format!("{} = {server}", subject.database), Then::Reload),
-        None => found.maybe(FixKind::Pgbouncer, place, format!("{} = host=127.0.0.1 port=5432", subject.database), Then::Reload),
+        None => found.maybe(
+            FixKind::Pgbouncer,
+            place,
+            format!("{} = host=127.0.0.1 port=5432", subject.database),
+            Then::Reload,
+        ),
     }
 }
 
@@ -194,9 +214,12 @@ fn startup_parameter(subject: &Subject, text: &str) -> Finding {
     let ignore = format!("ignore_startup_parameters = extra_float_digits,{name}");
     if name == "options" && subject.settings.options.is_some() {
         let text = subject.directive(|settings| settings.options = None);
-        return found
-            .sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), ignore, Then::Reload)
-            .maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload);
+        return found.sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), ignore, Then::Reload).maybe(
+            FixKind::Httpd,
+            subject.httpd_place(),
+            text,
+            Then::Reload,
+        );
     }
     found.sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), ignore, Then::Reload)
 }
@@ -208,10 +231,16 @@ fn tls_required(subject: &Subject) -> Finding {
 }
 
 fn pool_exhausted(subject: &Subject) -> Finding {
-    finding("DBT1510", format!("All of PgBouncer's connections to database {} are in use, and none came free in time", subject.database))
-        .sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), "default_pool_size = 50", Then::Reload)
-        .maybe(FixKind::Pgbouncer, section(subject, "pgbouncer"), "pool_mode = transaction", Then::Restart)
-        .not("not a server that is down: then the login itself would have waited")
+    finding(
+        "DBT1510",
+        format!(
+            "All of PgBouncer's connections to database {} are in use, and none came free in time",
+            subject.database
+        ),
+    )
+    .sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), "default_pool_size = 50", Then::Reload)
+    .maybe(FixKind::Pgbouncer, section(subject, "pgbouncer"), "pool_mode = transaction", Then::Restart)
+    .not("not a server that is down: then the login itself would have waited")
 }
 
 fn no_server(subject: &Subject, text: &str) -> Finding {
@@ -278,7 +307,12 @@ fn behind_no_line(subject: &Subject, address: std::net::IpAddr, text: &str) -> F
         "DBT0740",
         format!("The PostgreSQL behind PgBouncer does not admit PgBouncer, which comes from {address} ({text})"),
     )
-    .sure(FixKind::PgHba, "pg_hba.conf of the PostgreSQL server behind PgBouncer, as its first line", line, Then::Reload)
+    .sure(
+        FixKind::PgHba,
+        "pg_hba.conf of the PostgreSQL server behind PgBouncer, as its first line",
+        line,
+        Then::Reload,
+    )
     .not("not our own address: the one in the text is PgBouncer's, as the server sees it")
 }
 
@@ -286,7 +320,10 @@ fn behind_password(subject: &Subject, text: &str) -> Finding {
     let role = ident(&subject.role);
     finding(
         "DBT0850",
-        format!("PgBouncer accepted us, but the PostgreSQL behind it rejected PgBouncer's login as {} ({text})", subject.role),
+        format!(
+            "PgBouncer accepted us, but the PostgreSQL behind it rejected PgBouncer's login as {} ({text})",
+            subject.role
+        ),
     )
     .maybe(FixKind::Pgbouncer, list_place(subject), user_line(subject), Then::Reload)
     .maybe(
@@ -329,7 +366,11 @@ mod tests {
 
     #[test]
     fn postgresqls_own_protocol_errors_are_not_the_poolers() {
-        let error = ServerError { code: "08P01".into(), routine: Some("ProcessStartupPacket".into()), ..ServerError::default() };
+        let error = ServerError {
+            code: "08P01".into(),
+            routine: Some("ProcessStartupPacket".into()),
+            ..ServerError::default()
+        };
         assert!(!speaks(&error));
     }
 }

@@ -32,7 +32,8 @@ pub fn missing(facts: &Facts, relation: &Relation, read_only: bool) -> Vec<Strin
     }
     for base in &relation.bases {
         let reader = ident(&base.reader);
-        let needs_insert = !read_only && relation.insertable && !relation.triggers.iter().any(|trigger| trigger.instead);
+        let needs_insert =
+            !read_only && relation.insertable && !relation.triggers.iter().any(|trigger| trigger.instead);
         let rights: Vec<&str> =
             [(!base.reader_select).then_some("SELECT"), (!base.reader_insert && needs_insert).then_some("INSERT")]
                 .into_iter()
@@ -91,11 +92,20 @@ fn grants(subject: &Subject, facts: &Facts, relation: &Relation, read_only: bool
         .not(format!("not a right of role {role} on the view itself: it has those"))
     } else if let Some(sequence) = missing.iter().find(|grant| grant.contains(" ON SEQUENCE ")) {
         let name = sequence.trim_start_matches("GRANT USAGE ON SEQUENCE ").split(" TO ").next().unwrap_or_default();
-        finding("DBT1102", format!("Role {role} may insert into {}, but not use the sequence {name} that numbers its rows", subject.table))
-            .not("not a right on the table: SELECT and INSERT are granted")
+        finding(
+            "DBT1102",
+            format!(
+                "Role {role} may insert into {}, but not use the sequence {name} that numbers its rows",
+                subject.table
+            ),
+        )
+        .not("not a right on the table: SELECT and INSERT are granted")
     } else {
-        finding("DBT1103", format!("Role {role} may not execute a function that a default or check of {} calls", subject.table))
-            .not("not a right on the table: SELECT and INSERT are granted")
+        finding(
+            "DBT1103",
+            format!("Role {role} may not execute a function that a default or check of {} calls", subject.table),
+        )
+        .not("not a right on the table: SELECT and INSERT are granted")
     };
     match relation.through.first() {
         Some(group) if own => inherit(subject, facts, found, group, text),
@@ -107,7 +117,10 @@ fn grants(subject: &Subject, facts: &Facts, relation: &Relation, read_only: bool
 fn inherit(subject: &Subject, facts: &Facts, mut found: Finding, group: &str, grants: String) -> Finding {
     let (role, member) = (ident(&facts.user), ident(group));
     found.id = "DBT1105";
-    found.cause.push_str(&format!("; role {group} has these rights, and {} is a member of it that does not inherit", facts.user));
+    found.cause.push_str(&format!(
+        "; role {group} has these rights, and {} is a member of it that does not inherit",
+        facts.user
+    ));
     // membership carries the option itself since PostgreSQL 16
     let text = if facts.version >= 160_000 {
         format!("GRANT {member} TO {role} WITH INHERIT TRUE;")
@@ -128,13 +141,17 @@ fn row_security(subject: &Subject, facts: &Facts, relation: &Relation, read_only
         return None;
     }
     let lets = |command: &str| {
-        let concerns = |policy: &&Policy| policy.applies && policy.permissive && (policy.command == "*" || policy.command == command);
+        let concerns = |policy: &&Policy| {
+            policy.applies && policy.permissive && (policy.command == "*" || policy.command == command)
+        };
         relation.policies.iter().any(|policy| concerns(&policy))
     };
     let (sees, inserts) = (lets("r"), lets("a") || read_only);
     let (id, lacks, clause) = match (sees, inserts) {
         (true, true) => return None,
-        (false, false) => ("DBT1106", "neither shows it a row nor takes one from it", "ALL TO {} USING (true) WITH CHECK (true)"),
+        (false, false) => {
+            ("DBT1106", "neither shows it a row nor takes one from it", "ALL TO {} USING (true) WITH CHECK (true)")
+        }
         (false, true) => ("DBT1107", "shows it no row", "SELECT TO {} USING (true)"),
         (true, false) => ("DBT1108", "takes no row from it", "INSERT TO {} WITH CHECK (true)"),
     };
@@ -142,10 +159,13 @@ fn row_security(subject: &Subject, facts: &Facts, relation: &Relation, read_only
     let name = free_name(relation);
     let text = format!("CREATE POLICY {name} ON {} FOR {};", relation.qualified(), clause.replace("{}", &ident(role)));
     Some(
-        finding(id, format!("Row level security of table {}: no policy is for role {role}, so it {lacks}", subject.table))
-            .sure(FixKind::Sql, subject.psql_place(), text, Then::None)
-            .not("not an empty table: row level security hides rows without an error")
-            .not("not a missing GRANT: the privileges are there, row level security comes on top"),
+        finding(
+            id,
+            format!("Row level security of table {}: no policy is for role {role}, so it {lacks}", subject.table),
+        )
+        .sure(FixKind::Sql, subject.psql_place(), text, Then::None)
+        .not("not an empty table: row level security hides rows without an error")
+        .not("not a missing GRANT: the privileges are there, row level security comes on top"),
     )
 }
 
@@ -200,7 +220,12 @@ mod tests {
         for column in &mut relation.columns {
             (column.select, column.insert) = (false, false);
         }
-        relation.sequences.push(Sequence { schema: "public".into(), name: "stuff_id_seq".into(), column: "id".into(), ..Sequence::default() });
+        relation.sequences.push(Sequence {
+            schema: "public".into(),
+            name: "stuff_id_seq".into(),
+            column: "id".into(),
+            ..Sequence::default()
+        });
         let text = "GRANT SELECT, INSERT ON \"public\".\"stuff\" TO \"flasktest\"; \
                     GRANT USAGE ON SEQUENCE \"public\".\"stuff_id_seq\" TO \"flasktest\";";
         assert_eq!(found(relation), Some(("DBT1101", text.into())));
@@ -208,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_sequence_alone_is_named_and_an_identity_needs_none() {
-        let sequence = Sequence { schema: "public".into(), name: "s".into(), column: "id".into(), ..Sequence::default() };
+        let sequence =
+            Sequence { schema: "public".into(), name: "s".into(), column: "id".into(), ..Sequence::default() };
         assert_eq!(found(Relation { sequences: vec![sequence.clone()], ..relation() }).unwrap().0, "DBT1102");
         assert_eq!(found(Relation { sequences: vec![Sequence { identity: true, ..sequence }], ..relation() }), None);
     }
@@ -222,7 +248,12 @@ mod tests {
 
     #[test]
     fn row_security_without_a_policy_is_no_empty_table() {
-        let policy = |command: &str, permissive| Policy { command: command.into(), permissive, applies: true, ..Policy::default() };
+        let policy = |command: &str, permissive| Policy {
+            command: command.into(),
+            permissive,
+            applies: true,
+            ..Policy::default()
+        };
         let with = |policies| Relation { row_security: true, policies, ..relation() };
         assert_eq!(found(with(vec![])).unwrap().0, "DBT1106");
         assert_eq!(found(with(vec![policy("a", true)])).unwrap().0, "DBT1107");

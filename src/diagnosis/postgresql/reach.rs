@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::draft::{Draft, finding};
 use super::neighbours::Neighbours;
 use super::subject::{Place, Subject};
-use crate::database::postgresql::Host;
+use crate::database::postgresql::settings::{Host, SslMode};
 use crate::diagnosis::{Finding, FixKind, Then};
 
 /// How one address answered.
@@ -128,7 +128,7 @@ fn other_address(subject: &Subject, tried: &[IpAddr], listens: IpAddr) -> Findin
         if let Some(host) = settings.hosts.get_mut(index) {
             // keep the name that a certificate is compared with; change only where we connect
             match &host.host {
-                Host::Name(_) if settings.sslmode >= crate::database::postgresql::SslMode::VerifyFull => {
+                Host::Name(_) if settings.sslmode >= SslMode::VerifyFull => {
                     host.hostaddr = Some(listens);
                 }
                 _ => {
@@ -171,7 +171,8 @@ fn stopped(subject: &Subject, around: &Surroundings) -> Finding {
     .not("not a firewall: the refusal came at once, from this machine itself")
     .not("not a password or pg_hba.conf: no server was reached");
     if around.neighbours.living().count() == 0 {
-        found = found.not("not a wrong port: no PostgreSQL socket and no usual PostgreSQL port is open on this machine");
+        found =
+            found.not("not a wrong port: no PostgreSQL socket and no usual PostgreSQL port is open on this machine");
     }
     for socket in around.neighbours.living() {
         let text = subject.directive(|settings| {
@@ -259,14 +260,17 @@ fn forbidden(subject: &Subject, address: SocketAddr, around: &Surroundings) -> F
 
 fn filtered_here(subject: &Subject, address: SocketAddr) -> Finding {
     let (ip, port) = (address.ip(), subject.port);
-    finding("DBT0412", format!("A firewall rule of this machine itself forbids connections to {ip} port {port} (EPERM)"))
-        .maybe(
-            FixKind::Shell,
-            "a root shell on this machine (nft list ruleset shows the rule in the output chain)",
-            accept_rule("OUTPUT", "-d", ip, port),
-            Then::None,
-        )
-        .not("not PostgreSQL and not the network: no packet left this machine")
+    finding(
+        "DBT0412",
+        format!("A firewall rule of this machine itself forbids connections to {ip} port {port} (EPERM)"),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (nft list ruleset shows the rule in the output chain)",
+        accept_rule("OUTPUT", "-d", ip, port),
+        Then::None,
+    )
+    .not("not PostgreSQL and not the network: no packet left this machine")
 }
 
 fn accept_rule(chain: &str, side: &str, ip: IpAddr, port: u16) -> String {
@@ -333,7 +337,7 @@ fn no_port_left(subject: &Subject, address: SocketAddr) -> Finding {
     .not(format!("not PostgreSQL: no packet left for {}", subject.server()))
 }
 
-fn no_descriptor(subject: &Subject, refusal: Refusal) -> Finding {
+pub fn no_descriptor(subject: &Subject, refusal: Refusal) -> Finding {
     finding(
         "DBT0411",
         format!("httpd has no file descriptor left for a connection to {}: {}", subject.server(), describe(refusal)),

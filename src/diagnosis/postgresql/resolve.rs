@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, finding};
 use super::subject::{Place, Subject};
-use crate::database::postgresql::Host;
+use crate::database::postgresql::settings::Host;
 use crate::diagnosis::{Finding, FixKind, Then};
 
 /// getaddrinfo failed with `code`. `known` are the names in /etc/hosts; `listens` tells that a PostgreSQL on
@@ -18,7 +18,12 @@ pub fn read(subject: &Subject, code: i32, text: &str, known: &[String], listens:
         libc::EAI_AGAIN => cannot_ask(subject, host),
         libc::EAI_NONAME | libc::EAI_NODATA | -9 => no_such_name(subject, host, known, listens),
         _ => finding("DBT0304", format!("Looking up the host name {host} failed: {text}"))
-            .maybe(FixKind::Shell, "a root shell on this machine", "cat /etc/resolv.conf /etc/nsswitch.conf", Then::None)
+            .maybe(
+                FixKind::Shell,
+                "a root shell on this machine",
+                "cat /etc/resolv.conf /etc/nsswitch.conf",
+                Then::None,
+            )
             .not("not PostgreSQL: no address of it is known yet"),
     }
 }
@@ -35,9 +40,14 @@ pub fn too_slow(subject: &Subject) -> Finding {
 /// Characters that no host name has: a port, a URL, blanks.
 fn not_a_name(subject: &Subject, host: &str) -> Option<Finding> {
     let bad = host.find(|c: char| c.is_whitespace() || c.is_control() || ":/@?#\"'".contains(c))?;
-    let stripped = host.trim().trim_start_matches("http://").trim_start_matches("https://").trim_start_matches("postgresql://");
+    let stripped =
+        host.trim().trim_start_matches("http://").trim_start_matches("https://").trim_start_matches("postgresql://");
     let name = stripped.split(['/', ':', '@']).next().unwrap_or_default().trim().to_owned();
-    let port = stripped.split(':').nth(1).and_then(|rest| rest.split('/').next()).and_then(|port| port.trim().parse::<u16>().ok());
+    let port = stripped
+        .split(':')
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .and_then(|port| port.trim().parse::<u16>().ok());
     let text = subject.directive(|settings| {
         if let Some(place) = settings.hosts.get_mut(subject.host_index) {
             place.host = Host::Name(name);
@@ -45,30 +55,40 @@ fn not_a_name(subject: &Subject, host: &str) -> Option<Finding> {
         }
     });
     Some(
-        finding("DBT0303", format!("\"{}\" is not a host name: it has a character at place {} that no name has", host.escape_debug(), bad + 1))
-            .sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
-            .not("not DNS: no name server could know such a name"),
+        finding(
+            "DBT0303",
+            format!(
+                "\"{}\" is not a host name: it has a character at place {} that no name has",
+                host.escape_debug(),
+                bad + 1
+            ),
+        )
+        .sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+        .not("not DNS: no name server could know such a name"),
     )
 }
 
 fn cannot_ask(subject: &Subject, host: &str) -> Finding {
-    finding("DBT0302", format!("The host name {host} could not be looked up: the name servers of this machine do not answer"))
-        .maybe(
-            FixKind::Shell,
-            "a root shell on this machine (starts httpd after the network and the name service)",
-            "u=apache2; systemctl cat $u >/dev/null 2>&1 || u=httpd; mkdir -p /etc/systemd/system/$u.service.d && \
+    finding(
+        "DBT0302",
+        format!("The host name {host} could not be looked up: the name servers of this machine do not answer"),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (starts httpd after the network and the name service)",
+        "u=apache2; systemctl cat $u >/dev/null 2>&1 || u=httpd; mkdir -p /etc/systemd/system/$u.service.d && \
              printf '[Unit]\\nWants=network-online.target\\nAfter=network-online.target nss-lookup.target\\n' \
              >/etc/systemd/system/$u.service.d/mod-dbtest.conf && systemctl daemon-reload",
-            Then::Restart,
-        )
-        .maybe(
-            FixKind::Shell,
-            "a root shell on this machine (shows the name servers that are asked)",
-            format!("cat /etc/resolv.conf; getent ahosts {}", super::quote::shell(host)),
-            Then::None,
-        )
-        .not(format!("not a name that does not exist: nobody could be asked whether {host} exists (EAI_AGAIN)"))
-        .not(format!("not PostgreSQL: no address of {} is known yet", subject.server()))
+        Then::Restart,
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (shows the name servers that are asked)",
+        format!("cat /etc/resolv.conf; getent ahosts {}", super::quote::shell(host)),
+        Then::None,
+    )
+    .not(format!("not a name that does not exist: nobody could be asked whether {host} exists (EAI_AGAIN)"))
+    .not(format!("not PostgreSQL: no address of {} is known yet", subject.server()))
 }
 
 fn no_such_name(subject: &Subject, host: &str, known: &[String], listens: bool) -> Finding {
@@ -80,8 +100,9 @@ fn no_such_name(subject: &Subject, host: &str, known: &[String], listens: bool) 
             }
         })
     };
-    let mut found = finding("DBT0301", format!("The host name {host} does not exist, neither in DNS nor in /etc/hosts"))
-        .not("not a name server that is down: it answered, and does not know the name");
+    let mut found =
+        finding("DBT0301", format!("The host name {host} does not exist, neither in DNS nor in /etc/hosts"))
+            .not("not a name server that is down: it answered, and does not know the name");
     if let Some(near) = near {
         found.cause.push_str(&format!("; {near} does"));
         found = found.sure(FixKind::Httpd, subject.httpd_place(), to(near), Then::Reload);

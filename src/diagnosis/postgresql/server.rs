@@ -25,12 +25,24 @@ pub fn state(subject: &Subject, error: &ServerError) -> Option<Finding> {
         ("57P01" | "57P02" | "57P05", _) => went_away(subject, error),
         ("57P04", _) => database_dropped(subject),
         ("53100", _) => disk_full(subject, error),
-        ("53200", "LockAcquireExtended" | "SetupLockInTable" | "LockAcquire" | "GetSerializableTransactionSnapshotInt"
-            | "RegisterPredicateLockingXid" | "CreatePredicateLock" | "FastPathGetRelationLockEntry"
-            | "FastPathTransferRelationLocks") => lock_table_full(subject),
+        (
+            "53200",
+            "LockAcquireExtended"
+            | "SetupLockInTable"
+            | "LockAcquire"
+            | "GetSerializableTransactionSnapshotInt"
+            | "RegisterPredicateLockingXid"
+            | "CreatePredicateLock"
+            | "FastPathGetRelationLockEntry"
+            | "FastPathTransferRelationLocks",
+        ) => lock_table_full(subject),
         ("53200", _) => out_of_memory(subject, error),
         (code, _) if code.starts_with("53") => exhausted(subject, error),
-        ("42501", "mdopenfork" | "mdopen" | "mdextend" | "_mdfd_openseg" | "mdcreate" | "BasicOpenFilePerm" | "SetDatabasePath") => data_files(subject, error),
+        (
+            "42501",
+            "mdopenfork" | "mdopen" | "mdextend" | "_mdfd_openseg" | "mdcreate" | "BasicOpenFilePerm"
+            | "SetDatabasePath",
+        ) => data_files(subject, error),
         ("58030" | "58P01" | "58P02", _) => data_files(subject, error),
         ("XX001" | "XX002", _) => damaged(subject, error),
         (code, _) if code.starts_with("58") => data_files(subject, error),
@@ -70,7 +82,12 @@ fn full(subject: &Subject, only_reserved_left: bool) -> Finding {
 
 fn role_full(subject: &Subject) -> Finding {
     finding("DBT1503", format!("Role {} has as many connections as its CONNECTION LIMIT allows", subject.role))
-        .sure(FixKind::Sql, subject.psql_place(), format!("ALTER ROLE {} CONNECTION LIMIT -1;", ident(&subject.role)), Then::None)
+        .sure(
+            FixKind::Sql,
+            subject.psql_place(),
+            format!("ALTER ROLE {} CONNECTION LIMIT -1;", ident(&subject.role)),
+            Then::None,
+        )
         .not("not max_connections of the server: the role's own limit was met, after the password was accepted")
 }
 
@@ -92,11 +109,17 @@ fn not_now(subject: &Subject) -> Finding {
     };
     finding(
         "DBT0710",
-        format!("PostgreSQL at {} is starting, stopping, or recovering from a crash, and takes no connections yet", subject.server()),
+        format!(
+            "PostgreSQL at {} is starting, stopping, or recovering from a crash, and takes no connections yet",
+            subject.server()
+        ),
     )
     .maybe(
         FixKind::Shell,
-        format!("any shell (waits up to five minutes; if it comes again and again, look at the log of PostgreSQL on {})", subject.machine()),
+        format!(
+            "any shell (waits up to five minutes; if it comes again and again, look at the log of PostgreSQL on {})",
+            subject.machine()
+        ),
         format!("timeout 300 sh -c 'until {wait}; do sleep 1; done'"),
         Then::None,
     )
@@ -115,7 +138,10 @@ fn not_now(subject: &Subject) -> Finding {
 fn standby_closed(subject: &Subject) -> Finding {
     finding(
         "DBT0711",
-        format!("The server at {} is a standby that answers no queries: hot_standby is off, or it has not caught up yet", subject.server()),
+        format!(
+            "The server at {} is a standby that answers no queries: hot_standby is off, or it has not caught up yet",
+            subject.server()
+        ),
     )
     .sure(FixKind::PostgresqlConf, subject.conf_place(), "hot_standby = on", Then::Restart)
     .maybe(
@@ -183,29 +209,32 @@ fn out_of_memory(subject: &Subject, error: &ServerError) -> Finding {
 }
 
 fn exhausted(subject: &Subject, error: &ServerError) -> Finding {
-    finding("DBT1507", format!("PostgreSQL has run out of something it needs (SQLSTATE {}): {}", error.code, error.message))
-        .maybe(
-            FixKind::Shell,
-            format!("{} (shows memory, disk and processes)", subject.server_shell()),
-            "free -m; df -h; df -i; ps -u postgres | wc -l",
-            Then::None,
-        )
-        .not("not pg_hba.conf, not the password, not a privilege: class 53 is want of resources")
+    finding(
+        "DBT1507",
+        format!("PostgreSQL has run out of something it needs (SQLSTATE {}): {}", error.code, error.message),
+    )
+    .maybe(
+        FixKind::Shell,
+        format!("{} (shows memory, disk and processes)", subject.server_shell()),
+        "free -m; df -h; df -i; ps -u postgres | wc -l",
+        Then::None,
+    )
+    .not("not pg_hba.conf, not the password, not a privilege: class 53 is want of resources")
 }
 
 /// The operating system refused PostgreSQL its own files. 42501 looks like a missing GRANT, and is none.
 fn data_files(subject: &Subject, error: &ServerError) -> Finding {
-    finding(
-        "DBT1404",
-        format!("PostgreSQL cannot use its own data files: {}", error.message),
-    )
-    .sure(
-        FixKind::Shell,
-        format!("{} (remounts a data directory that is read-only, and gives its files back to their owner)", subject.server_shell()),
-        own_the_data(subject, error),
-        Then::None,
-    )
-    .not("not a missing GRANT, whatever the SQLSTATE says: the error was raised where files are opened")
+    finding("DBT1404", format!("PostgreSQL cannot use its own data files: {}", error.message))
+        .sure(
+            FixKind::Shell,
+            format!(
+                "{} (remounts a data directory that is read-only, and gives its files back to their owner)",
+                subject.server_shell()
+            ),
+            own_the_data(subject, error),
+            Then::None,
+        )
+        .not("not a missing GRANT, whatever the SQLSTATE says: the error was raised where files are opened")
 }
 
 /// For the server that listens where we connected: its data directory is the working directory of its first
@@ -245,19 +274,23 @@ fn internal(subject: &Subject, error: &ServerError) -> Finding {
 }
 
 fn wraparound(subject: &Subject, error: &ServerError) -> Finding {
-    finding("DBT1305", format!("PostgreSQL refuses to write lest it lose data (transaction numbers run out): {}", error.message))
-        .sure(FixKind::Sql, subject.psql_place(), "VACUUM (FREEZE);", Then::None)
-        .not("not a read-only setting and not a standby: the SQLSTATE would be 25006")
+    finding(
+        "DBT1305",
+        format!("PostgreSQL refuses to write lest it lose data (transaction numbers run out): {}", error.message),
+    )
+    .sure(FixKind::Sql, subject.psql_place(), "VACUUM (FREEZE);", Then::None)
+    .not("not a read-only setting and not a standby: the SQLSTATE would be 25006")
 }
 
 /// Nothing knows this one: what the class of the SQLSTATE says, all that came, and where to look.
 pub fn unknown(subject: &Subject, error: &ServerError) -> Finding {
-    finding("DBT0909", format!("The server refused the connection ({}): {}", class_name(&error.code), error.message)).maybe(
-        FixKind::Shell,
-        format!("{} (the server's log has more)", subject.server_shell()),
-        "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
-        Then::None,
-    )
+    finding("DBT0909", format!("The server refused the connection ({}): {}", class_name(&error.code), error.message))
+        .maybe(
+            FixKind::Shell,
+            format!("{} (the server's log has more)", subject.server_shell()),
+            "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
+            Then::None,
+        )
 }
 
 /// What a class of SQLSTATE means (PostgreSQL manual, "PostgreSQL Error Codes").
@@ -315,7 +348,12 @@ mod tests {
     use super::*;
 
     fn id(code: &str, routine: &str, detail: Option<&str>) -> &'static str {
-        let error = ServerError { code: code.into(), routine: Some(routine.into()), detail: detail.map(Into::into), ..ServerError::default() };
+        let error = ServerError {
+            code: code.into(),
+            routine: Some(routine.into()),
+            detail: detail.map(Into::into),
+            ..ServerError::default()
+        };
         refused(&over_tcp(), &error).id
     }
 

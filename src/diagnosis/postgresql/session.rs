@@ -59,25 +59,20 @@ fn role(subject: &Subject, around: Around) -> Finding {
     } else {
         ""
     };
-    finding(
-        "DBT0810",
-        format!("Role {} does not exist, or may not log in (NOLOGIN){implied}", subject.role),
-    )
-    .sure(FixKind::Sql, subject.psql_place(), text, Then::None)
-    .not("not pg_hba.conf: AuthenticationOk came first")
-    .not("not a password: none was asked for")
+    finding("DBT0810", format!("Role {} does not exist, or may not log in (NOLOGIN){implied}", subject.role))
+        .sure(FixKind::Sql, subject.psql_place(), text, Then::None)
+        .not("not pg_hba.conf: AuthenticationOk came first")
+        .not("not a password: none was asked for")
 }
 
 fn no_database(subject: &Subject, around: Around) -> Finding {
-    let implied = if subject.settings.dbname.is_none() {
-        " (no database is configured, so it is the role's name)"
-    } else {
-        ""
-    };
+    let implied =
+        if subject.settings.dbname.is_none() { " (no database is configured, so it is the role's name)" } else { "" };
     let id = if subject.settings.dbname.is_none() { "DBT0902" } else { "DBT0901" };
-    let mut found = finding(id, format!("Database {} does not exist on {}{implied}", subject.database, subject.server()))
-        .not("not the password and not pg_hba.conf: AuthenticationOk came first")
-        .not("not a missing privilege: that would be 42501");
+    let mut found =
+        finding(id, format!("Database {} does not exist on {}{implied}", subject.database, subject.server()))
+            .not("not the password and not pg_hba.conf: AuthenticationOk came first")
+            .not("not a missing privilege: that would be 42501");
     let create = format!("CREATE DATABASE {} OWNER {};", ident(&subject.database), ident(&subject.role));
     let place = format!("psql as a superuser in database postgres of the PostgreSQL server at {}", subject.server());
     match around.table_is_in {
@@ -116,14 +111,17 @@ fn closed(subject: &Subject, error: &ServerError) -> Finding {
     let database = ident(&subject.database);
     // an interrupted DROP DATABASE leaves one that can only be dropped; the server gives a HINT then
     if error.hint.is_some() {
-        return finding("DBT0905", format!("Database {} was half dropped and cannot be used any more", subject.database))
-            .maybe(
-                FixKind::Sql,
-                place,
-                format!("DROP DATABASE {database}; CREATE DATABASE {database} OWNER {};", ident(&subject.role)),
-                Then::None,
-            )
-            .not("not a setting: the server gives a HINT for this one only");
+        return finding(
+            "DBT0905",
+            format!("Database {} was half dropped and cannot be used any more", subject.database),
+        )
+        .maybe(
+            FixKind::Sql,
+            place,
+            format!("DROP DATABASE {database}; CREATE DATABASE {database} OWNER {};", ident(&subject.role)),
+            Then::None,
+        )
+        .not("not a setting: the server gives a HINT for this one only");
     }
     finding("DBT0904", format!("Database {} takes no connections (ALLOW_CONNECTIONS is false)", subject.database))
         .sure(FixKind::Sql, place, format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true;"), Then::None)
@@ -158,7 +156,11 @@ fn parameter(subject: &Subject, error: &ServerError) -> Finding {
             .maybe(
                 FixKind::Sql,
                 subject.psql_place(),
-                format!("ALTER ROLE {} RESET ALL; ALTER DATABASE {} RESET ALL;", ident(&subject.role), ident(&subject.database)),
+                format!(
+                    "ALTER ROLE {} RESET ALL; ALTER DATABASE {} RESET ALL;",
+                    ident(&subject.role),
+                    ident(&subject.database)
+                ),
                 Then::None,
             )
             .maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
@@ -180,15 +182,21 @@ pub fn wrong_kind_of_server(subject: &Subject, what: &str) -> Finding {
 /// The session was closed, or said nothing more, between AuthenticationOk and ReadyForQuery.
 pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
     let what = if timed_out { "does not answer any more" } else { "closed the connection" };
-    finding("DBT0912", format!("After the login, {} {what}: a crash, a pooler that waits for its server, or a trigger at login", subject.server()))
-        .maybe(
-            FixKind::Shell,
-            format!("{} (the log has the reason)", subject.server_shell()),
-            "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/log/pgbouncer/*.log 2>/dev/null | head -n 1)",
-            Then::None,
-        )
-        .maybe(FixKind::Shell, subject.server_shell(), "systemctl restart postgresql", Then::None)
-        .not("not the password: it was accepted")
+    finding(
+        "DBT0912",
+        format!(
+            "After the login, {} {what}: a crash, a pooler that waits for its server, or a trigger at login",
+            subject.server()
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        format!("{} (the log has the reason)", subject.server_shell()),
+        "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/log/pgbouncer/*.log 2>/dev/null | head -n 1)",
+        Then::None,
+    )
+    .maybe(FixKind::Shell, subject.server_shell(), "systemctl restart postgresql", Then::None)
+    .not("not the password: it was accepted")
 }
 
 #[cfg(test)]

@@ -29,9 +29,11 @@ pub fn read(subject: &Subject, path: &Path, refusal: Refusal, around: &Surroundi
         (None, Refusal::Errno(libc::EAGAIN) | Refusal::TimedOut(_)) => queue_full(subject, path),
         (None, Refusal::Errno(libc::EMFILE | libc::ENFILE)) => super::reach::no_descriptor(subject, refusal),
         (None, Refusal::Errno(libc::ENAMETOOLONG | libc::EINVAL)) => too_long(subject, path),
-        (None, _) => finding("DBT0433", format!("Connecting to the socket {} failed: {}", path.display(), describe(refusal)))
-            .maybe(FixKind::Shell, subject.server_shell(), start_command(subject, around), Then::None)
-            .not("not pg_hba.conf and not the password: no server was reached"),
+        (None, _) => {
+            finding("DBT0433", format!("Connecting to the socket {} failed: {}", path.display(), describe(refusal)))
+                .maybe(FixKind::Shell, subject.server_shell(), start_command(subject, around), Then::None)
+                .not("not pg_hba.conf and not the password: no server was reached")
+        }
     }
 }
 
@@ -41,9 +43,12 @@ fn file_for_directory(subject: &Subject, dir: &Path) -> Option<Finding> {
     let port = name.strip_prefix(".s.PGSQL.")?.parse::<u16>().ok()?;
     let parent = dir.parent()?.to_owned();
     Some(
-        finding("DBT0428", format!("The host is the socket file {}; what is wanted is the directory it is in", dir.display()))
-            .sure(FixKind::Httpd, subject.httpd_place(), directive(subject, &parent, port), Then::Reload)
-            .not("not a missing socket: the path as it is configured cannot exist, since a socket is no directory"),
+        finding(
+            "DBT0428",
+            format!("The host is the socket file {}; what is wanted is the directory it is in", dir.display()),
+        )
+        .sure(FixKind::Httpd, subject.httpd_place(), directive(subject, &parent, port), Then::Reload)
+        .not("not a missing socket: the path as it is configured cannot exist, since a socket is no directory"),
     )
 }
 
@@ -106,18 +111,27 @@ fn blocked(subject: &Subject, dir: &Path, obstacle: &Obstacle, around: &Surround
 fn no_socket(subject: &Subject, dir: &Path, around: &Surroundings) -> Finding {
     let port = subject.port;
     let neighbours = &around.neighbours;
-    let deleted = neighbours.sockets.iter().any(|socket| socket.port == port && socket.alive && !socket.file && socket.dir == dir);
+    let deleted = neighbours
+        .sockets
+        .iter()
+        .any(|socket| socket.port == port && socket.alive && !socket.file && socket.dir == dir);
     if deleted {
         return socket_deleted(subject, dir, around);
     }
     let configured = neighbours.clusters.iter().any(|(_, _, p)| *p == port);
     let others: Vec<&SocketFile> = neighbours.living().collect();
     if !others.is_empty() && !configured {
-        let names: Vec<String> =
-            others.iter().map(|socket| socket.dir.join(format!(".s.PGSQL.{}", socket.port)).display().to_string()).collect();
+        let names: Vec<String> = others
+            .iter()
+            .map(|socket| socket.dir.join(format!(".s.PGSQL.{}", socket.port)).display().to_string())
+            .collect();
         let found = finding(
             "DBT0422",
-            format!("There is no socket for port {port} in {}; PostgreSQL listens at {}", dir.display(), names.join(", ")),
+            format!(
+                "There is no socket for port {port} in {}; PostgreSQL listens at {}",
+                dir.display(),
+                names.join(", ")
+            ),
         )
         .not("not a stopped server: PostgreSQL runs on this machine, at another socket");
         return elsewhere(subject, around, found);
@@ -136,10 +150,16 @@ fn no_socket(subject: &Subject, dir: &Path, around: &Surroundings) -> Finding {
         )
         .not("not a stopped server: its TCP port is open");
     }
-    finding("DBT0421", format!("PostgreSQL is not running: {} has no socket for port {port}, and nothing listens there", dir.display()))
-        .sure(FixKind::Shell, subject.server_shell(), start_command(subject, around), Then::None)
-        .not("not a wrong directory or port: no PostgreSQL socket is alive anywhere on this machine")
-        .not("not pg_hba.conf and not the password: no server was reached")
+    finding(
+        "DBT0421",
+        format!(
+            "PostgreSQL is not running: {} has no socket for port {port}, and nothing listens there",
+            dir.display()
+        ),
+    )
+    .sure(FixKind::Shell, subject.server_shell(), start_command(subject, around), Then::None)
+    .not("not a wrong directory or port: no PostgreSQL socket is alive anywhere on this machine")
+    .not("not pg_hba.conf and not the password: no server was reached")
 }
 
 /// Points to the sockets that are alive: the best one is sure if it is alone.
@@ -179,7 +199,11 @@ fn no_directory(subject: &Subject, dir: &Path, obstacle: &Obstacle, around: &Sur
 fn socket_deleted(subject: &Subject, dir: &Path, around: &Surroundings) -> Finding {
     let found = finding(
         "DBT0423",
-        format!("PostgreSQL runs, but its socket for port {} was deleted from {} (by a cleaner of /tmp, say)", subject.port, dir.display()),
+        format!(
+            "PostgreSQL runs, but its socket for port {} was deleted from {} (by a cleaner of /tmp, say)",
+            subject.port,
+            dir.display()
+        ),
     )
     .sure(FixKind::Shell, subject.server_shell(), control::restart(subject, around), Then::None)
     .not("not a stopped server: /proc/net/unix shows the process listening on a socket that has no file any more");
@@ -194,12 +218,7 @@ fn private_tmp(subject: &Subject, dir: &Path) -> Finding {
         "DBT0429",
         format!("httpd has a /tmp of its own (systemd's PrivateTmp) and cannot see the socket in {}", dir.display()),
     )
-    .sure(
-        FixKind::PostgresqlConf,
-        subject.conf_place(),
-        "unix_socket_directories = '/run/postgresql'",
-        Then::Restart,
-    )
+    .sure(FixKind::PostgresqlConf, subject.conf_place(), "unix_socket_directories = '/run/postgresql'", Then::Restart)
     .not("not a stopped server: psql in your own shell finds the socket, since it sees another /tmp");
     let text = directive(subject, &PathBuf::from("/run/postgresql"), subject.port);
     found.maybe(FixKind::Httpd, format!("{} (after that)", subject.httpd_place()), text, Then::Reload)
@@ -255,21 +274,25 @@ fn denied(subject: &Subject, path: &Path, who: &Who) -> Finding {
 }
 
 fn queue_full(subject: &Subject, path: &Path) -> Finding {
-    finding("DBT0431", format!("The server behind {} takes no connections from its queue: it is overloaded or stopped (SIGSTOP)", path.display()))
-        .maybe(
-            FixKind::Shell,
-            subject.server_shell(),
-            "pkill -CONT -x postgres",
-            Then::None,
-        )
-        .not("not a stopped service: a process listens on the socket")
+    finding(
+        "DBT0431",
+        format!(
+            "The server behind {} takes no connections from its queue: it is overloaded or stopped (SIGSTOP)",
+            path.display()
+        ),
+    )
+    .maybe(FixKind::Shell, subject.server_shell(), "pkill -CONT -x postgres", Then::None)
+    .not("not a stopped service: a process listens on the socket")
 }
 
 fn too_long(subject: &Subject, path: &Path) -> Finding {
     let text = over_tcp(subject);
     finding(
         "DBT0432",
-        format!("The path of the socket, {}, is longer than the 107 bytes that a Unix socket's address can hold", path.display()),
+        format!(
+            "The path of the socket, {}, is longer than the 107 bytes that a Unix socket's address can hold",
+            path.display()
+        ),
     )
     .maybe(FixKind::PostgresqlConf, subject.conf_place(), "unix_socket_directories = '/run/postgresql'", Then::Restart)
     .maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)

@@ -115,7 +115,11 @@ pub fn read(subject: &Subject, silence: &Silence, around: &Surroundings) -> Find
 pub fn error_at_first(subject: &Subject, text: &str) -> Finding {
     finding(
         "DBT0510",
-        format!("{} is PostgreSQL, but cannot start a process for the connection: \"{}\"", subject.server(), text.trim()),
+        format!(
+            "{} is PostgreSQL, but cannot start a process for the connection: \"{}\"",
+            subject.server(),
+            text.trim()
+        ),
     )
     .sure(
         FixKind::Shell,
@@ -126,6 +130,19 @@ pub fn error_at_first(subject: &Subject, text: &str) -> Finding {
         Then::None,
     )
     .not("not a foreign protocol: E and a text is how PostgreSQL reports a failed fork")
+}
+
+/// requirepeer: another user's process is behind the socket.
+pub fn not_whom_we_meant(subject: &Subject, text: &str) -> Finding {
+    let found =
+        finding("DBT0511", format!("The process behind {} is not whom requirepeer names: {text}", subject.server()))
+            .not("not the password: none was sent to a stranger");
+    found.maybe(
+        FixKind::Httpd,
+        format!("{} (if that process is to be trusted)", subject.httpd_place()),
+        subject.directive(|settings| settings.requirepeer = None),
+        Then::Reload,
+    )
 }
 
 fn elsewhere(subject: &Subject, around: &Surroundings, mut found: Finding) -> Finding {

@@ -58,13 +58,15 @@ pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
         ("25006", _) => super::lasting::read_only(subject, facts),
         ("40001" | "40P01" | "40000", _) => retry(scene, error),
         ("25P02" | "25001" | "25P01", _) => transaction_state(scene, error),
-        ("26000" | "42P05", _) | ("0A000", "RevalidateCachedQuery") => prepared(scene, error),
+        ("26000" | "42P05", _) | ("0A000", "RevalidateCachedQuery") => prepared(error),
         ("22021" | "22P05" | "22P04", _) if scene.doing == Doing::Reading => stored_bytes(scene, error),
         (_, "ExecWithCheckOptions" | "check_enable_rls") => row_security(scene, error),
         ("42704", _) if error.position.is_none() || inside => setting_missing(scene, error),
         _ if inside && code.starts_with("P0") => raised(scene, error),
         ("42501" | "42P01" | "42883" | "42703" | "3F000" | "42809", _) if inside => inside_trigger(scene, error),
-        _ if inside && scene.doing != Doing::Reading && !trigger_names(facts, subject).is_empty() => inside_trigger(scene, error),
+        _ if inside && scene.doing != Doing::Reading && !trigger_names(facts, subject).is_empty() => {
+            inside_trigger(scene, error)
+        }
         ("42501", "nextval_internal" | "nextval_oid" | "nextval") => sequence_right(scene, error),
         ("42501", _) => privilege(scene, error),
         ("42P01" | "42703" | "3F000", _) => changed(scene, error),
@@ -79,7 +81,9 @@ pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
         ("42804" | "22P02" | "22007" | "22008" | "42846" | "42883", _) => types(scene, error),
         ("22023", _) => setting_wrong(scene, error),
         (code, _) if code.starts_with("22") => data(scene, error),
-        (code, _) if code.starts_with("HV") || code.starts_with("38") || code.starts_with("39") => foreign(scene, error),
+        (code, _) if code.starts_with("HV") || code.starts_with("38") || code.starts_with("39") => {
+            foreign(scene, error)
+        }
         (code, _) if code.starts_with("P0") => raised(scene, error),
         (code, _) if code.starts_with("54") => limit(scene, error),
         _ => unknown(scene, error),
@@ -138,13 +142,19 @@ pub fn locked(scene: &Scene, silent: bool) -> Finding {
         if first.state.is_empty() { String::new() } else { format!(" ({})", first.state) },
         if first.application.is_empty() { String::new() } else { format!(", {}", first.application) },
     );
-    let ends: Vec<String> = scene.blockers.iter().map(|blocker| format!("SELECT pg_terminate_backend({});", blocker.pid)).collect();
+    let ends: Vec<String> =
+        scene.blockers.iter().map(|blocker| format!("SELECT pg_terminate_backend({});", blocker.pid)).collect();
     let waited = if silent { "did not end in time" } else { "waited in vain" };
     finding(
         id(scene, "DBT1201", "DBT1303"),
         format!("{} {waited}: {who} holds a lock on table {} ({})", what(scene), subject.table, first.mode),
     )
-    .sure(FixKind::Sql, format!("{} (ends that session; its transaction is undone)", subject.psql_place()), ends.join(" "), Then::None)
+    .sure(
+        FixKind::Sql,
+        format!("{} (ends that session; its transaction is undone)", subject.psql_place()),
+        ends.join(" "),
+        Then::None,
+    )
     .not("not a missing privilege: the statement was accepted, and had to wait")
     .not("not a slow query: pg_locks shows who is waited for")
 }
@@ -168,12 +178,14 @@ fn cancelled(scene: &Scene) -> Finding {
     let (user, database) = (ident(&facts.session_user), ident(&facts.database));
     let text = match facts.statement_timeout_source.as_deref() {
         _ if limit == 0 => {
-            return found.maybe(FixKind::Sql, subject.psql_place(), format!("VACUUM ANALYZE {};", table(scene)), Then::None).maybe(
-                FixKind::Httpd,
-                subject.httpd_place(),
-                "DBTestTimeout connect=3s query=30s wait=1s",
-                Then::Reload,
-            );
+            return found
+                .maybe(FixKind::Sql, subject.psql_place(), format!("VACUUM ANALYZE {};", table(scene)), Then::None)
+                .maybe(
+                    FixKind::Httpd,
+                    subject.httpd_place(),
+                    "DBTestTimeout connect=3s query=30s wait=1s",
+                    Then::Reload,
+                );
         }
         Some("user") => format!("ALTER ROLE {user} RESET statement_timeout;"),
         Some("database user") => format!("ALTER ROLE {user} IN DATABASE {database} RESET statement_timeout;"),
@@ -223,20 +235,34 @@ fn retry(scene: &Scene, error: &ServerError) -> Finding {
 }
 
 fn transaction_state(scene: &Scene, error: &ServerError) -> Finding {
-    finding(id(scene, "DBT1209", "DBT1308"), format!("The transaction was already broken or missing: {}", error.message))
-        .maybe(
-            FixKind::Shell,
-            "a root shell on this machine (new children open new connections)",
-            "apachectl graceful",
-            Then::None,
-        )
-        .not("not a privilege and not the table: an earlier statement of this session failed")
+    finding(
+        id(scene, "DBT1209", "DBT1308"),
+        format!("The transaction was already broken or missing: {}", error.message),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (new children open new connections)",
+        "apachectl graceful",
+        Then::None,
+    )
+    .not("not a privilege and not the table: an earlier statement of this session failed")
 }
 
-fn prepared(scene: &Scene, error: &ServerError) -> Finding {
-    finding("DBT1211", format!("The server does not know the statement any more ({}): a pooler in between, or the table was changed", error.message))
-        .maybe(FixKind::Shell, "a root shell on this machine (new children open new connections)", "apachectl graceful", Then::None)
-        .not("not a privilege: the statement was not even read")
+fn prepared(error: &ServerError) -> Finding {
+    finding(
+        "DBT1211",
+        format!(
+            "The server does not know the statement any more ({}): a pooler in between, or the table was changed",
+            error.message
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (new children open new connections)",
+        "apachectl graceful",
+        Then::None,
+    )
+    .not("not a privilege: the statement was not even read")
 }
 
 /// Text in the table that is not valid in the database's encoding.
@@ -244,7 +270,6 @@ fn stored_bytes(scene: &Scene, error: &ServerError) -> Finding {
     let encoding = &scene.facts.server_encoding;
     let name = table(scene);
     let repair = if encoding == "SQL_ASCII" {
-        let convert = |column: &str| format!("{column} = convert_from(convert_to({column}, 'SQL_ASCII'), 'LATIN1')");
         // what is valid stays as it is; what is not is taken for Latin-1, the usual source
         format!(
             "DO $dbtest$ DECLARE r record; BEGIN FOR r IN SELECT ctid AS at, stuff, things FROM {name} LOOP \
@@ -252,13 +277,15 @@ fn stored_bytes(scene: &Scene, error: &ServerError) -> Finding {
              EXCEPTION WHEN OTHERS THEN UPDATE {name} SET stuff = convert_from(convert(r.stuff::bytea, 'LATIN1', 'UTF8'), 'SQL_ASCII'), \
              things = convert_from(convert(r.things::bytea, 'LATIN1', 'UTF8'), 'SQL_ASCII') WHERE ctid = r.at; END; END LOOP; END $dbtest$;"
         )
-        .replace(&convert("\0"), "")
     } else {
         String::new()
     };
     let found = finding(
         "DBT1204",
-        format!("A stored row holds bytes that are no {} text, and cannot be sent as UTF-8: {}", encoding, error.message),
+        format!(
+            "A stored row holds bytes that are no {} text, and cannot be sent as UTF-8: {}",
+            encoding, error.message
+        ),
     )
     .not("not what a visitor typed: it came on reading, so it is in the table already");
     if repair.is_empty() {
@@ -279,7 +306,14 @@ fn row_security(scene: &Scene, error: &ServerError) -> Finding {
     let command = if scene.doing == Doing::Reading { "SELECT" } else { "ALL" };
     let clause = if scene.doing == Doing::Reading { "USING (true)" } else { "USING (true) WITH CHECK (true)" };
     let restrictive: Vec<String> = relation(scene)
-        .map(|relation| relation.policies.iter().filter(|policy| policy.applies && !policy.permissive).map(|policy| policy.name.clone()).collect())
+        .map(|relation| {
+            relation
+                .policies
+                .iter()
+                .filter(|policy| policy.applies && !policy.permissive)
+                .map(|policy| policy.name.clone())
+                .collect()
+        })
         .unwrap_or_default();
     let mut found = finding(
         id(scene, "DBT1109", "DBT1110"),
@@ -315,7 +349,10 @@ fn setting_missing(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
     let found = finding(
         id(scene, "DBT1111", "DBT1112"),
-        format!("A policy, default, check or trigger of table {} wants something that does not exist: {}", subject.table, error.message),
+        format!(
+            "A policy, default, check or trigger of table {} wants something that does not exist: {}",
+            subject.table, error.message
+        ),
     )
     .not("not the table and not its columns: the catalogue has them");
     // a parameter of an extension has a dot in its name; the server quotes it in every language
@@ -327,13 +364,20 @@ fn setting_missing(scene: &Scene, error: &ServerError) -> Finding {
         Some(name) => found.sure(
             FixKind::Sql,
             subject.psql_place(),
-            format!("ALTER ROLE {} IN DATABASE {} SET {name} = '';", ident(&facts.session_user), ident(&facts.database)),
+            format!(
+                "ALTER ROLE {} IN DATABASE {} SET {name} = '';",
+                ident(&facts.session_user),
+                ident(&facts.database)
+            ),
             Then::None,
         ),
         None => found.maybe(
             FixKind::Sql,
             subject.psql_place(),
-            format!("SELECT polname, pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = {}::regclass;", literal(&table(scene))),
+            format!(
+                "SELECT polname, pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = {}::regclass;",
+                literal(&table(scene))
+            ),
             Then::None,
         ),
     }
@@ -361,7 +405,15 @@ fn inside_trigger(scene: &Scene, error: &ServerError) -> Finding {
     let named: Vec<_> = candidates
         .iter()
         .filter(|trigger| {
-            let plain = trigger.function.split('(').next().unwrap_or_default().rsplit('.').next().unwrap_or_default().trim_matches('"');
+            let plain = trigger
+                .function
+                .split('(')
+                .next()
+                .unwrap_or_default()
+                .rsplit('.')
+                .next()
+                .unwrap_or_default()
+                .trim_matches('"');
             context.contains(plain)
         })
         .copied()
@@ -390,7 +442,10 @@ fn inside_trigger(scene: &Scene, error: &ServerError) -> Finding {
         found = found.maybe(
             FixKind::Sql,
             subject.psql_place(),
-            format!("SELECT tgname, tgfoid::regprocedure FROM pg_trigger WHERE tgrelid = {}::regclass;", literal(&table(scene))),
+            format!(
+                "SELECT tgname, tgfoid::regprocedure FROM pg_trigger WHERE tgrelid = {}::regclass;",
+                literal(&table(scene))
+            ),
             Then::None,
         );
     }
@@ -409,12 +464,22 @@ fn sequence_right(scene: &Scene, error: &ServerError) -> Finding {
     let all: Vec<String> = relation(scene)
         .map(|relation| {
             let below = relation.bases.iter().flat_map(|base| &base.sequences);
-            relation.sequences.iter().chain(below).filter(|sequence| !sequence.identity).map(|sequence| sequence.qualified()).collect()
+            relation
+                .sequences
+                .iter()
+                .chain(below)
+                .filter(|sequence| !sequence.identity)
+                .map(|sequence| sequence.qualified())
+                .collect()
         })
         .unwrap_or_default();
-    let text: Vec<String> = all.iter().map(|name| format!("GRANT USAGE ON SEQUENCE {name} TO {};", role(scene))).collect();
-    let found = finding("DBT1102", format!("Role {} may not use the sequence that numbers the rows: {}", facts.user, error.message))
-        .not("not a right on the table: the sequence was reached");
+    let text: Vec<String> =
+        all.iter().map(|name| format!("GRANT USAGE ON SEQUENCE {name} TO {};", role(scene))).collect();
+    let found = finding(
+        "DBT1102",
+        format!("Role {} may not use the sequence that numbers the rows: {}", facts.user, error.message),
+    )
+    .not("not a right on the table: the sequence was reached");
     if text.is_empty() {
         let schema = relation(scene).map_or("public", |relation| relation.schema.as_str());
         let all = format!("GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {};", ident(schema), role(scene));
@@ -427,7 +492,9 @@ fn sequence_right(scene: &Scene, error: &ServerError) -> Finding {
 fn privilege(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, doing, .. } = *scene;
     let found = finding("DBT1113", format!("Role {} lacks a privilege: {}", facts.user, error.message));
-    let missing = relation(scene).map(|relation| super::privileges::missing(facts, relation, doing == Doing::Reading)).unwrap_or_default();
+    let missing = relation(scene)
+        .map(|relation| super::privileges::missing(facts, relation, doing == Doing::Reading))
+        .unwrap_or_default();
     if !missing.is_empty() {
         return found.sure(FixKind::Sql, subject.psql_place(), missing.join(" "), Then::None);
     }
@@ -456,7 +523,10 @@ fn changed(scene: &Scene, error: &ServerError) -> Finding {
     )
     .maybe(
         FixKind::Sql,
-        format!("{} (behind a pooler another client's SET search_path stays; this sets it for good)", subject.psql_place()),
+        format!(
+            "{} (behind a pooler another client's SET search_path stays; this sets it for good)",
+            subject.psql_place()
+        ),
         format!(
             "ALTER ROLE {} IN DATABASE {} SET search_path = {};",
             ident(&scene.facts.session_user),
@@ -476,7 +546,10 @@ fn not_insertable(scene: &Scene, error: &ServerError) -> Finding {
             .maybe(
                 FixKind::Sql,
                 subject.psql_place(),
-                format!("SELECT relkind, pg_get_viewdef(oid) FROM pg_class WHERE oid = {}::regclass;", literal(&table(scene))),
+                format!(
+                    "SELECT relkind, pg_get_viewdef(oid) FROM pg_class WHERE oid = {}::regclass;",
+                    literal(&table(scene))
+                ),
                 Then::None,
             )
             .not("not a missing privilege: that would be 42501")
@@ -485,24 +558,33 @@ fn not_insertable(scene: &Scene, error: &ServerError) -> Finding {
 
 fn partition(scene: &Scene, error: &ServerError) -> Finding {
     let subject = scene.subject;
-    let (schema, name) = relation(scene).map_or(("public", subject.table.name()), |r| (r.schema.as_str(), r.name.as_str()));
-    finding("DBT1313", format!("Table {} is partitioned, and no partition takes the new row: {}", subject.table, error.message))
-        .sure(
-            FixKind::Sql,
-            subject.psql_place(),
-            format!("CREATE TABLE {} PARTITION OF {} DEFAULT;", qualified(schema, &format!("{name}_default")), table(scene)),
-            Then::None,
-        )
-        .not("not a CHECK constraint, though the SQLSTATE is the same (23514): no constraint is named")
+    let (schema, name) =
+        relation(scene).map_or(("public", subject.table.name()), |r| (r.schema.as_str(), r.name.as_str()));
+    finding(
+        "DBT1313",
+        format!("Table {} is partitioned, and no partition takes the new row: {}", subject.table, error.message),
+    )
+    .sure(
+        FixKind::Sql,
+        subject.psql_place(),
+        format!(
+            "CREATE TABLE {} PARTITION OF {} DEFAULT;",
+            qualified(schema, &format!("{name}_default")),
+            table(scene)
+        ),
+        Then::None,
+    )
+    .not("not a CHECK constraint, though the SQLSTATE is the same (23514): no constraint is named")
 }
 
 fn constraint(scene: &Scene, error: &ServerError) -> Finding {
-    let Scene { subject, facts, .. } = *scene;
+    let subject = scene.subject;
     let name = error.constraint.as_deref().unwrap_or_default();
-    let known = relation(scene).and_then(|relation| relation.constraints.iter().find(|constraint| constraint.name == name));
+    let known =
+        relation(scene).and_then(|relation| relation.constraints.iter().find(|constraint| constraint.name == name));
     match error.code.as_str() {
         "23502" => not_null(scene, error),
-        "23505" if is_key_of_id(known, scene) => behind(scene, facts),
+        "23505" if is_key_of_id(known, scene) => behind(scene),
         _ => rule(scene, error, known, subject),
     }
 }
@@ -512,20 +594,25 @@ fn is_key_of_id(known: Option<&Constraint>, scene: &Scene) -> bool {
     match known {
         Some(constraint) => constraint.columns == ["id"],
         // a unique index without a constraint has the table's name in front, by custom only: then the column's
-        None => relation(scene).is_some_and(|relation| relation.constraints.iter().all(|constraint| constraint.columns != ["id"])),
+        None => relation(scene)
+            .is_some_and(|relation| relation.constraints.iter().all(|constraint| constraint.columns != ["id"])),
     }
 }
 
-fn behind(scene: &Scene, _facts: &Facts) -> Finding {
+fn behind(scene: &Scene) -> Finding {
     let name = table(scene);
-    let sequence = relation(scene).and_then(|relation| relation.sequences.iter().find(|sequence| sequence.column == "id"));
+    let sequence =
+        relation(scene).and_then(|relation| relation.sequences.iter().find(|sequence| sequence.column == "id"));
     let which = match sequence {
         Some(sequence) => format!("{}::regclass", literal(&sequence.qualified())),
         None => format!("pg_get_serial_sequence({}, 'id')::regclass", literal(&name)),
     };
     finding(
         "DBT1314",
-        format!("The sequence that numbers the rows of {} is behind: it gives an id that is in the table already", scene.subject.table),
+        format!(
+            "The sequence that numbers the rows of {} is behind: it gives an id that is in the table already",
+            scene.subject.table
+        ),
     )
     .sure(
         FixKind::Sql,
@@ -569,13 +656,22 @@ fn rule(scene: &Scene, error: &ServerError, known: Option<&Constraint>, subject:
         (_, "23514") => "DBT1317",
         _ => "DBT1318",
     };
-    let found = finding(number, format!("Table {} has the {kind} {name}{definition}{deferred}, which an ordinary row does not obey", subject.table))
-        .not("not a missing privilege and not a wrong type: the row was complete, a rule of the table refused it");
+    let found = finding(
+        number,
+        format!(
+            "Table {} has the {kind} {name}{definition}{deferred}, which an ordinary row does not obey",
+            subject.table
+        ),
+    )
+    .not("not a missing privilege and not a wrong type: the row was complete, a rule of the table refused it");
     if name.is_empty() {
         return found.maybe(
             FixKind::Sql,
             subject.psql_place(),
-            format!("SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = {}::regclass;", literal(&table(scene))),
+            format!(
+                "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = {}::regclass;",
+                literal(&table(scene))
+            ),
             Then::None,
         );
     }
@@ -584,18 +680,29 @@ fn rule(scene: &Scene, error: &ServerError, known: Option<&Constraint>, subject:
     } else {
         format!("DROP INDEX {};", relation(scene).map_or(ident(name), |relation| qualified(&relation.schema, name)))
     };
-    found.sure(FixKind::Sql, format!("{} (if the rule is not meant for this page's rows)", subject.psql_place()), text, Then::None)
+    found.sure(
+        FixKind::Sql,
+        format!("{} (if the rule is not meant for this page's rows)", subject.psql_place()),
+        text,
+        Then::None,
+    )
 }
 
 fn view_check(scene: &Scene, error: &ServerError) -> Finding {
-    finding("DBT1319", format!("{} is a view WITH CHECK OPTION, and the new row is not one it would show: {}", scene.subject.table, error.message))
-        .sure(
-            FixKind::Sql,
-            scene.subject.psql_place(),
-            format!("ALTER VIEW {} RESET (check_option);", table(scene)),
-            Then::None,
-        )
-        .not("not a CHECK of the table: that would be 23514")
+    finding(
+        "DBT1319",
+        format!(
+            "{} is a view WITH CHECK OPTION, and the new row is not one it would show: {}",
+            scene.subject.table, error.message
+        ),
+    )
+    .sure(
+        FixKind::Sql,
+        scene.subject.psql_place(),
+        format!("ALTER VIEW {} RESET (check_option);", table(scene)),
+        Then::None,
+    )
+    .not("not a CHECK of the table: that would be 23514")
 }
 
 fn sequence_end(scene: &Scene, error: &ServerError) -> Finding {
@@ -608,12 +715,25 @@ fn sequence_end(scene: &Scene, error: &ServerError) -> Finding {
     let name = table(scene);
     let text = match sequence {
         Some(sequence) if sequence.identity => {
-            format!("ALTER TABLE {name} ALTER COLUMN id TYPE bigint, ALTER COLUMN id SET NO MAXVALUE; ALTER SEQUENCE {} AS bigint NO MAXVALUE;", sequence.qualified())
+            format!(
+                "ALTER TABLE {name} ALTER COLUMN id TYPE bigint, ALTER COLUMN id SET NO MAXVALUE; ALTER SEQUENCE {} AS bigint NO MAXVALUE;",
+                sequence.qualified()
+            )
         }
         Some(sequence) => {
-            format!("ALTER SEQUENCE {} AS bigint NO MAXVALUE; ALTER TABLE {name} ALTER COLUMN id TYPE bigint;", sequence.qualified())
+            format!(
+                "ALTER SEQUENCE {} AS bigint NO MAXVALUE; ALTER TABLE {name} ALTER COLUMN id TYPE bigint;",
+                sequence.qualified()
+            )
         }
-        None => return found.maybe(FixKind::Sql, scene.subject.psql_place(), format!("ALTER TABLE {name} ALTER COLUMN id TYPE bigint;"), Then::None),
+        None => {
+            return found.maybe(
+                FixKind::Sql,
+                scene.subject.psql_place(),
+                format!("ALTER TABLE {name} ALTER COLUMN id TYPE bigint;"),
+                Then::None,
+            );
+        }
     };
     found.sure(FixKind::Sql, scene.subject.psql_place(), text, Then::None)
 }
@@ -644,14 +764,18 @@ fn generated(scene: &Scene, error: &ServerError) -> Finding {
 fn too_long(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
     let warnings = super::table::warnings(subject, facts, false);
-    let found = finding("DBT1322", format!("A column of table {} is too short for the text: {}", subject.table, error.message))
-        .not("not a text that is longer than the form permits: the check sends a short one");
+    let found =
+        finding("DBT1322", format!("A column of table {} is too short for the text: {}", subject.table, error.message))
+            .not("not a text that is longer than the form permits: the check sends a short one");
     match warnings.iter().find(|warning| warning.id == "DBT1013").and_then(|warning| warning.fixes.first()) {
         Some(fix) => found.sure(fix.kind, fix.place.clone(), fix.text.clone(), fix.then),
         None => found.sure(
             FixKind::Sql,
             subject.psql_place(),
-            format!("ALTER TABLE {} ALTER COLUMN stuff TYPE varchar(255), ALTER COLUMN things TYPE text;", table(scene)),
+            format!(
+                "ALTER TABLE {} ALTER COLUMN stuff TYPE varchar(255), ALTER COLUMN things TYPE text;",
+                table(scene)
+            ),
             Then::None,
         ),
     }
@@ -695,7 +819,10 @@ fn data(scene: &Scene, error: &ServerError) -> Finding {
     )
     .maybe(
         FixKind::Sql,
-        format!("{} (shows defaults, checks and generated columns, where it may come from)", scene.subject.psql_place()),
+        format!(
+            "{} (shows defaults, checks and generated columns, where it may come from)",
+            scene.subject.psql_place()
+        ),
         format!(
             "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = {0}::regclass UNION ALL \
              SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = {0}::regclass;",
@@ -727,15 +854,21 @@ fn foreign(scene: &Scene, error: &ServerError) -> Finding {
 }
 
 fn limit(scene: &Scene, error: &ServerError) -> Finding {
-    finding(id(scene, "DBT1218", "DBT1327"), format!("{} exceeds a limit of the server ({}): {}", what(scene), error.code, error.message))
-        .maybe(FixKind::PostgresqlConf, scene.subject.conf_place(), "max_stack_depth = 2MB", Then::Reload)
-        .maybe(
-            FixKind::Sql,
-            format!("{} (a trigger that fires itself?)", scene.subject.psql_place()),
-            format!("SELECT tgname, tgfoid::regprocedure FROM pg_trigger WHERE tgrelid = {}::regclass;", literal(&table(scene))),
-            Then::None,
-        )
-        .not("not a privilege and not a lock: class 54 is a limit of the program")
+    finding(
+        id(scene, "DBT1218", "DBT1327"),
+        format!("{} exceeds a limit of the server ({}): {}", what(scene), error.code, error.message),
+    )
+    .maybe(FixKind::PostgresqlConf, scene.subject.conf_place(), "max_stack_depth = 2MB", Then::Reload)
+    .maybe(
+        FixKind::Sql,
+        format!("{} (a trigger that fires itself?)", scene.subject.psql_place()),
+        format!(
+            "SELECT tgname, tgfoid::regprocedure FROM pg_trigger WHERE tgrelid = {}::regclass;",
+            literal(&table(scene))
+        ),
+        Then::None,
+    )
+    .not("not a privilege and not a lock: class 54 is a limit of the program")
 }
 
 /// Nothing knows this one: its class, all that came, and where to look.
@@ -750,6 +883,57 @@ fn unknown(scene: &Scene, error: &ServerError) -> Finding {
         "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
         Then::None,
     )
+}
+
+/// The answer came, and this module could not make sense of it.
+pub fn unreadable(scene: &Scene, text: &str) -> Finding {
+    finding(id(scene, "DBT1220", "DBT1331"), format!("{} table {} gave an answer that could not be read: {text}", what(scene), scene.subject.table))
+        .maybe(
+            FixKind::Sql,
+            scene.subject.psql_place(),
+            format!(
+                "ALTER TABLE {} ALTER COLUMN stuff TYPE varchar(255) USING stuff::text, ALTER COLUMN things TYPE text USING things::text;",
+                table(scene)
+            ),
+            Then::None,
+        )
+        .not("not a refusal by the server: it answered")
+}
+
+/// The finding when nothing is known but the error: the catalogue was not asked.
+pub fn by_error_alone(scene: &Scene, error: &ServerError) -> Finding {
+    let subject = scene.subject;
+    let inside = error.internal.is_some() || error.context.is_some();
+    let name = subject.table.quoted();
+    let role = role(scene);
+    match error.code.as_str() {
+        "42P01" if !inside => finding(
+            "DBT1001",
+            format!("Table {} is not found: it is missing, in another database or schema, or its schema may not be used", subject.table),
+        )
+        .maybe(
+            FixKind::Shell,
+            "a browser on this machine (the check tells which it is)",
+            "curl -s http://localhost/dbtest/check",
+            Then::None,
+        ),
+        "42703" if !inside => finding("DBT1007", format!("Table {} lacks a column: {}", subject.table, error.message)).maybe(
+            FixKind::Sql,
+            subject.psql_place(),
+            format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS stuff varchar(255) NOT NULL DEFAULT '', ADD COLUMN IF NOT EXISTS things text NOT NULL DEFAULT '';"),
+            Then::None,
+        ),
+        "42501" if !inside && error.routine.as_deref() == Some("aclcheck_error") => {
+            finding("DBT1101", format!("Role {} lacks a privilege: {}", subject.role, error.message)).maybe(
+                FixKind::Sql,
+                subject.psql_place(),
+                format!("GRANT SELECT, INSERT ON {name} TO {role};"),
+                Then::None,
+            )
+        }
+        "25006" => finding("DBT1302", format!("The server takes no rows here: a standby, or default_transaction_read_only is on ({})", error.message)),
+        _ => refused(scene, error),
+    }
 }
 
 /// The statement succeeded and returned no row: a trigger or rule swallowed it.
@@ -769,7 +953,11 @@ pub fn swallowed(scene: &Scene) -> Finding {
             Then::None,
         );
     }
-    let suspects: Vec<_> = relation.triggers.iter().filter(|trigger| trigger.insert && (trigger.before || trigger.instead) && trigger.row).collect();
+    let suspects: Vec<_> = relation
+        .triggers
+        .iter()
+        .filter(|trigger| trigger.insert && (trigger.before || trigger.instead) && trigger.row)
+        .collect();
     let sure = suspects.len() == 1;
     suspects.into_iter().fold(found, |found, trigger| {
         let text = format!("ALTER TABLE {} DISABLE TRIGGER {};", relation.qualified(), ident(&trigger.name));
@@ -786,7 +974,10 @@ pub fn altered(scene: &Scene, column: &str) -> Finding {
     let subject = scene.subject;
     let found = finding(
         "DBT1330",
-        format!("The database stores another text in column {column} of {} than was sent: a trigger or rule changes it", subject.table),
+        format!(
+            "The database stores another text in column {column} of {} than was sent: a trigger or rule changes it",
+            subject.table
+        ),
     );
     let Some(relation) = relation(scene) else { return found };
     let suspects: Vec<_> = relation.triggers.iter().filter(|trigger| trigger.insert && trigger.before).collect();
@@ -817,11 +1008,28 @@ mod tests {
             kind: "r".into(),
             usage: true,
             position: Some(1),
-            constraints: vec![Constraint { name: "stuff_pkey".into(), kind: "p".into(), columns: vec!["id".into()], ..Constraint::default() }],
-            triggers: vec![Trigger { name: "audit".into(), function: "public.f()".into(), insert: true, row: true, ..Trigger::default() }],
+            constraints: vec![Constraint {
+                name: "stuff_pkey".into(),
+                kind: "p".into(),
+                columns: vec!["id".into()],
+                ..Constraint::default()
+            }],
+            triggers: vec![Trigger {
+                name: "audit".into(),
+                function: "public.f()".into(),
+                insert: true,
+                row: true,
+                ..Trigger::default()
+            }],
             ..Relation::default()
         };
-        Facts { user: "flasktest".into(), session_user: "flasktest".into(), database: "d".into(), relations: vec![relation], ..Facts::default() }
+        Facts {
+            user: "flasktest".into(),
+            session_user: "flasktest".into(),
+            database: "d".into(),
+            relations: vec![relation],
+            ..Facts::default()
+        }
     }
 
     fn read(doing: Doing, error: &ServerError) -> Finding {
@@ -831,7 +1039,8 @@ mod tests {
 
     #[test]
     fn an_error_inside_a_trigger_is_never_our_table() {
-        let inside = ServerError { context: Some("PL/pgSQL function f() line 1".into()), ..error("42P01", "parserOpenTable") };
+        let inside =
+            ServerError { context: Some("PL/pgSQL function f() line 1".into()), ..error("42P01", "parserOpenTable") };
         let found = read(Doing::Writing, &inside);
         assert_eq!(found.id, "DBT1309");
         assert_eq!(found.fixes[0].text, "ALTER TABLE \"public\".\"stuff\" DISABLE TRIGGER \"audit\";");

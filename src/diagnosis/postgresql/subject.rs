@@ -2,11 +2,15 @@
 //! address. Everything printed for a person to type is made from here, so that it is complete.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::ladder::Scene;
+use super::probes;
 use super::quote;
 use crate::database::Table;
-use crate::database::postgresql::{PgSettings, SslMode};
+use crate::database::postgresql::negotiate::Login;
+use crate::database::postgresql::settings::{Host, HostPort, PgSettings, SslMode};
+use crate::database::postgresql::socket::Address;
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +47,63 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// The connection to one of the configured hosts, at `address` once that is known.
+    pub fn new(settings: &PgSettings, host_index: usize, address: Option<&Address>) -> Self {
+        let host = settings.hosts.get(host_index);
+        let port = host.map_or(5432, |host| host.port);
+        let role =
+            settings.user.clone().or_else(|| Login::of(settings).ok().map(|login| login.user)).unwrap_or_default();
+        let place = match (address, host) {
+            (Some(Address::Unix(file)), _) => Place::Socket(file.parent().unwrap_or(Path::new("/")).to_owned()),
+            (Some(Address::Tcp(to)), host) => {
+                Place::Tcp { host: host.map_or_else(|| to.ip().to_string(), host_name), address: Some(to.ip()) }
+            }
+            (None, Some(host)) => match host.socket_dir() {
+                Some(dir) => Place::Socket(dir),
+                None => Place::Tcp { host: host_name(host), address: host.hostaddr },
+            },
+            (None, None) => Place::Tcp { host: "localhost".into(), address: None },
+        };
+        let (seen_as, local) = match &place {
+            Place::Socket(_) => (None, true),
+            Place::Tcp { address: Some(ip), .. } => (probes::our_end(*ip), probes::is_ours(*ip)),
+            Place::Tcp { .. } => (None, false),
+        };
+        Self {
+            location: String::new(),
+            os_user: String::new(),
+            host_index,
+            place,
+            port,
+            database: settings.dbname.clone().unwrap_or_else(|| role.clone()),
+            role,
+            table: Table::default(),
+            seen_as,
+            encrypted: false,
+            has_password: settings.password.as_ref().is_some_and(|secret| !secret.reveal().is_empty()),
+            local,
+            settings: settings.clone(),
+        }
+    }
+
+    /// The same, as it is examined in a climb.
+    pub fn of(scene: &Scene, host_index: usize, address: Option<&Address>) -> Self {
+        Self {
+            location: scene.circumstances.location.clone(),
+            os_user: scene.who.user.clone(),
+            table: Table::clone(&scene.settings.table),
+            ..Self::new(scene.target.settings(), host_index, address)
+        }
+    }
+
     /// The `DBTestDatabase` line with something changed, complete but for the password.
     pub fn directive(&self, change: impl FnOnce(&mut PgSettings)) -> String {
         let mut settings = self.settings.clone();
         change(&mut settings);
+        if !settings.inline_password {
+            // it stands in a file of its own, and stays there
+            settings.password = None;
+        }
         let url = settings.masked().replacen(":***@", ":<PASSWORD>@", 1);
         format!("DBTestDatabase {}", quote::argument(&url))
     }
@@ -138,7 +195,7 @@ impl Subject {
         words.push(format!("user={}", quote::conninfo(&self.role)));
         words.push(format!("dbname={}", quote::conninfo(&self.database)));
         if matches!(self.place, Place::Tcp { .. }) && self.settings.sslmode != SslMode::default() {
-            words.push(format!("sslmode={}", self.settings.sslmode.name()));
+            words.push(format!("sslmode={}", super::tls::name(self.settings.sslmode)));
         }
         words.join(" ")
     }
@@ -168,6 +225,16 @@ impl Subject {
                 };
                 format!("{kind} {database} {role} {address} {method}")
             }
+        }
+    }
+}
+
+fn host_name(host: &HostPort) -> String {
+    match &host.host {
+        Host::Name(name) => name.clone(),
+        Host::Address(address) => address.to_string(),
+        Host::SocketDir(_) | Host::LocalSocket => {
+            host.hostaddr.map_or_else(|| "localhost".into(), |address| address.to_string())
         }
     }
 }

@@ -31,21 +31,49 @@ pub struct Handshake<'a> {
 
 /// The server answered N, and sslmode insists on TLS.
 pub fn not_offered(subject: &Subject, loopback: bool) -> Finding {
-    let found = finding("DBT0601", format!("{} offers no TLS (ssl is off there), and sslmode={} demands it", subject.server(), name(subject.settings.sslmode)))
-        .not("not a certificate: the server answered the SSLRequest with N, no handshake began");
+    let found = finding(
+        "DBT0601",
+        format!(
+            "{} offers no TLS (ssl is off there), and sslmode={} demands it",
+            subject.server(),
+            name(subject.settings.sslmode)
+        ),
+    )
+    .not("not a certificate: the server answered the SSLRequest with N, no handshake began");
     let prefer = subject.directive(|settings| {
         (settings.sslmode, settings.sslrootcert) = (SslMode::Prefer, None);
     });
     if loopback {
         // nothing leaves this machine: TLS would add nothing
-        found
-            .sure(FixKind::Httpd, subject.httpd_place(), prefer, Then::Reload)
-            .maybe(FixKind::PostgresqlConf, format!("{} (with server.crt and server.key in the data directory)", subject.conf_place()), "ssl = on", Then::Reload)
+        found.sure(FixKind::Httpd, subject.httpd_place(), prefer, Then::Reload).maybe(
+            FixKind::PostgresqlConf,
+            format!("{} (with server.crt and server.key in the data directory)", subject.conf_place()),
+            "ssl = on",
+            Then::Reload,
+        )
     } else {
         found
-            .sure(FixKind::PostgresqlConf, format!("{} (with server.crt and server.key in the data directory)", subject.conf_place()), "ssl = on", Then::Reload)
-            .maybe(FixKind::Pgbouncer, format!("pgbouncer.ini of PgBouncer at {}, section [pgbouncer], if that is what listens", subject.server()), "client_tls_sslmode = allow", Then::Restart)
-            .maybe(FixKind::Httpd, format!("{} (gives encryption up: on a trusted network only)", subject.httpd_place()), prefer, Then::Reload)
+            .sure(
+                FixKind::PostgresqlConf,
+                format!("{} (with server.crt and server.key in the data directory)", subject.conf_place()),
+                "ssl = on",
+                Then::Reload,
+            )
+            .maybe(
+                FixKind::Pgbouncer,
+                format!(
+                    "pgbouncer.ini of PgBouncer at {}, section [pgbouncer], if that is what listens",
+                    subject.server()
+                ),
+                "client_tls_sslmode = allow",
+                Then::Restart,
+            )
+            .maybe(
+                FixKind::Httpd,
+                format!("{} (gives encryption up: on a trusted network only)", subject.httpd_place()),
+                prefer,
+                Then::Reload,
+            )
     }
 }
 
@@ -59,9 +87,17 @@ pub fn read(subject: &Subject, shake: &Handshake, who: &Who) -> Finding {
         62 | 64 => other_name(subject, shake),
         3 | 11 | 12 => revocation_list(subject, shake),
         23 => revoked(subject, shake),
-        _ => finding("DBT0609", format!("The certificate of {} is not accepted: {} (verify code {})", subject.server(), shake.text, shake.verify))
-            .maybe(FixKind::Shell, "any shell (shows the certificate)", show(subject), Then::None)
-            .not("not pg_hba.conf and not the password: TLS comes first"),
+        _ => finding(
+            "DBT0609",
+            format!(
+                "The certificate of {} is not accepted: {} (verify code {})",
+                subject.server(),
+                shake.text,
+                shake.verify
+            ),
+        )
+        .maybe(FixKind::Shell, "any shell (shows the certificate)", show(subject), Then::None)
+        .not("not pg_hba.conf and not the password: TLS comes first"),
     })
 }
 
@@ -82,12 +118,16 @@ pub fn show(subject: &Subject) -> String {
     let Place::Tcp { host, address } = &subject.place else { return String::new() };
     let to = address.map_or_else(|| host.clone(), |address| address.to_string());
     let to = if to.contains(':') { format!("[{to}]") } else { to };
-    let name = if host.parse::<std::net::IpAddr>().is_ok() { String::new() } else { format!(" -servername {}", shell(host)) };
+    let name =
+        if host.parse::<std::net::IpAddr>().is_ok() { String::new() } else { format!(" -servername {}", shell(host)) };
     let ca = match &subject.settings.sslrootcert {
         Some(RootCert::File(path)) => format!(" -CAfile {}", shell(&path.display().to_string())),
         _ => String::new(),
     };
-    format!("openssl s_client -starttls postgres -connect {}{name}{ca} -showcerts </dev/null", shell(&format!("{to}:{}", subject.port)))
+    format!(
+        "openssl s_client -starttls postgres -connect {}{name}{ca} -showcerts </dev/null",
+        shell(&format!("{to}:{}", subject.port))
+    )
 }
 
 /// A file that the settings name and that cannot serve.
@@ -97,7 +137,12 @@ fn files(subject: &Subject, who: &Who) -> Option<Finding> {
         Some(RootCert::File(path)) => Some(path),
         _ => None,
     };
-    let named = [("sslrootcert", root), ("sslcert", settings.sslcert.as_ref()), ("sslkey", settings.sslkey.as_ref()), ("sslcrl", settings.sslcrl.as_ref())];
+    let named = [
+        ("sslrootcert", root),
+        ("sslcert", settings.sslcert.as_ref()),
+        ("sslkey", settings.sslkey.as_ref()),
+        ("sslcrl", settings.sslcrl.as_ref()),
+    ];
     for (key, path) in named {
         let Some(path) = path else { continue };
         if let Some(obstacle) = first_obstacle(path, Need::Read, who) {
@@ -106,7 +151,12 @@ fn files(subject: &Subject, who: &Who) -> Option<Finding> {
             if key == "sslkey" {
                 let group = shell(&who.group);
                 let file = shell(&path.display().to_string());
-                found = found.sure(FixKind::Shell, "a root shell on this machine", format!("chown root:{group} {file} && chmod 640 {file}"), Then::None);
+                found = found.sure(
+                    FixKind::Shell,
+                    "a root shell on this machine",
+                    format!("chown root:{group} {file} && chmod 640 {file}"),
+                    Then::None,
+                );
             } else if let Some(fix) = cure(&[obstacle], who) {
                 found.fixes.push(fix);
             }
@@ -150,9 +200,16 @@ fn key_trouble(subject: &Subject, who: &Who) -> Option<Finding> {
             format!("chown root:{} {file} && chmod 640 {file}", shell(&who.group))
         };
         return Some(
-            finding("DBT0612", format!("The key {} (sslkey) may be read by others (mode {:04o}), and so is not used", key.display(), metadata.mode() & 0o7777))
-                .sure(FixKind::Shell, "a root shell on this machine", text, Then::None)
-                .not("not the server: the handshake did not begin"),
+            finding(
+                "DBT0612",
+                format!(
+                    "The key {} (sslkey) may be read by others (mode {:04o}), and so is not used",
+                    key.display(),
+                    metadata.mode() & 0o7777
+                ),
+            )
+            .sure(FixKind::Shell, "a root shell on this machine", text, Then::None)
+            .not("not the server: the handshake did not begin"),
         );
     }
     let certificate = X509::from_pem(&fs::read(cert).ok()?).ok();
@@ -166,11 +223,17 @@ fn key_trouble(subject: &Subject, who: &Who) -> Option<Finding> {
     if matches {
         return None;
     }
-    let found = finding("DBT0613", format!("The key {} (sslkey) is not that of the certificate {} (sslcert)", key.display(), cert.display()))
-        .not("not the server: the handshake did not begin");
+    let found = finding(
+        "DBT0613",
+        format!("The key {} (sslkey) is not that of the certificate {} (sslcert)", key.display(), cert.display()),
+    )
+    .not("not the server: the handshake did not begin");
     let public = certificate.and_then(|certificate| certificate.public_key().ok())?;
     let other = files_beside(cert).into_iter().find(|path| {
-        fs::read(path).ok().and_then(|pem| PKey::private_key_from_pem(&pem).ok()).is_some_and(|key| public.public_eq(&key))
+        fs::read(path)
+            .ok()
+            .and_then(|pem| PKey::private_key_from_pem(&pem).ok())
+            .is_some_and(|key| public.public_eq(&key))
     });
     Some(match other {
         Some(other) => found.sure(
@@ -216,7 +279,12 @@ pub fn candidate_roots(subject: &Subject, rejected: &Peer) -> Vec<PathBuf> {
         .filter(|(_, about)| about.subject == rejected.issuer)
         .map(|(path, _)| path)
         .collect();
-    let known = ["/etc/postgresql-common/root.crt", "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+    let known = [
+        "/etc/postgresql-common/root.crt",
+        "/etc/ssl/certs/ssl-cert-snakeoil.pem",
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+    ];
     found.extend(known.iter().map(PathBuf::from).filter(|path| path.is_file()));
     found.dedup();
     found.retain(|path| !matches!(&settings.sslrootcert, Some(RootCert::File(root)) if root == path));
@@ -232,7 +300,10 @@ pub fn client_pair_beside(subject: &Subject) -> Option<(PathBuf, PathBuf)> {
     let cert = files.iter().find(named)?;
     let public = X509::from_pem(&fs::read(cert).ok()?).ok()?.public_key().ok()?;
     let key = files.iter().find(|path| {
-        fs::read(path).ok().and_then(|pem| PKey::private_key_from_pem(&pem).ok()).is_some_and(|key| public.public_eq(&key))
+        fs::read(path)
+            .ok()
+            .and_then(|pem| PKey::private_key_from_pem(&pem).ok())
+            .is_some_and(|key| public.public_eq(&key))
     })?;
     Some((cert.clone(), key.clone()))
 }
@@ -245,16 +316,29 @@ pub fn common_name_of(path: &Path) -> Option<String> {
 }
 
 fn about(shake: &Handshake) -> String {
-    shake.rejected.map(|(peer, depth)| {
-        let which = if *depth == 0 { "its certificate" } else { "an authority in its chain" };
-        format!(" ({which}: {}, issued by {}, valid {} to {})", peer.subject, peer.issuer, peer.not_before, peer.not_after)
-    }).unwrap_or_default()
+    shake
+        .rejected
+        .map(|(peer, depth)| {
+            let which = if *depth == 0 { "its certificate" } else { "an authority in its chain" };
+            format!(
+                " ({which}: {}, issued by {}, valid {} to {})",
+                peer.subject, peer.issuer, peer.not_before, peer.not_after
+            )
+        })
+        .unwrap_or_default()
 }
 
 fn unknown_authority(subject: &Subject, shake: &Handshake) -> Finding {
-    let found = finding("DBT0602", format!("The certificate of {} was issued by an authority that is not trusted here{}", subject.server(), about(shake)))
-        .not("not an expired certificate and not another name: OpenSSL's code says that the issuer is unknown")
-        .not("not pg_hba.conf and not the password: TLS comes first");
+    let found = finding(
+        "DBT0602",
+        format!(
+            "The certificate of {} was issued by an authority that is not trusted here{}",
+            subject.server(),
+            about(shake)
+        ),
+    )
+    .not("not an expired certificate and not another name: OpenSSL's code says that the issuer is unknown")
+    .not("not pg_hba.conf and not the password: TLS comes first");
     let found = match shake.better_root {
         Some(root) => {
             let text = subject.directive(|settings| settings.sslrootcert = Some(RootCert::File(root.to_owned())));
@@ -273,10 +357,22 @@ fn unknown_authority(subject: &Subject, shake: &Handshake) -> Finding {
 }
 
 fn not_yet(subject: &Subject, shake: &Handshake) -> Finding {
-    finding("DBT0604", format!("The certificate of {} is not valid yet: one of the two clocks is wrong{}", subject.server(), about(shake)))
-        .maybe(FixKind::Shell, "a root shell on this machine, then on the server's", "timedatectl set-ntp true && sleep 5 && date -u", Then::None)
-        .maybe(FixKind::Shell, "any shell (shows the certificate)", show(subject), Then::None)
-        .not("not an unknown authority and not another name: OpenSSL's code says notBefore")
+    finding(
+        "DBT0604",
+        format!(
+            "The certificate of {} is not valid yet: one of the two clocks is wrong{}",
+            subject.server(),
+            about(shake)
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine, then on the server's",
+        "timedatectl set-ntp true && sleep 5 && date -u",
+        Then::None,
+    )
+    .maybe(FixKind::Shell, "any shell (shows the certificate)", show(subject), Then::None)
+    .not("not an unknown authority and not another name: OpenSSL's code says notBefore")
 }
 
 fn expired(subject: &Subject, shake: &Handshake) -> Finding {
@@ -309,12 +405,18 @@ fn expired(subject: &Subject, shake: &Handshake) -> Finding {
 
 fn other_name(subject: &Subject, shake: &Handshake) -> Finding {
     let mut names: Vec<String> = shake.rejected.map(|(peer, _)| peer.names.clone()).unwrap_or_default();
-    if names.is_empty() && let Some((peer, _)) = shake.rejected {
+    if names.is_empty()
+        && let Some((peer, _)) = shake.rejected
+    {
         names.extend(peer.subject.split(", ").filter_map(|part| part.strip_prefix("CN=")).map(str::to_owned));
     }
     let mut found = finding(
         "DBT0605",
-        format!("The certificate of {} is made out to {}, not to the host that is configured", subject.server(), names.join(", ")),
+        format!(
+            "The certificate of {} is made out to {}, not to the host that is configured",
+            subject.server(),
+            names.join(", ")
+        ),
     )
     .not("not an unknown authority and not expired: OpenSSL's code says that the name differs");
     let Place::Tcp { address: Some(address), .. } = &subject.place else { return found };
@@ -337,14 +439,26 @@ fn other_name(subject: &Subject, shake: &Handshake) -> Finding {
 
 fn revocation_list(subject: &Subject, shake: &Handshake) -> Finding {
     let text = subject.directive(|settings| (settings.sslcrl, settings.sslcrldir) = (None, None));
-    finding("DBT0607", format!("The revocation list for the certificate of {} is missing or out of date: {}", subject.server(), shake.text))
-        .maybe(FixKind::Httpd, format!("{} (does without revocation lists)", subject.httpd_place()), text, Then::Reload)
-        .not("not a revoked certificate: it is the list that is the matter")
+    finding(
+        "DBT0607",
+        format!(
+            "The revocation list for the certificate of {} is missing or out of date: {}",
+            subject.server(),
+            shake.text
+        ),
+    )
+    .maybe(FixKind::Httpd, format!("{} (does without revocation lists)", subject.httpd_place()), text, Then::Reload)
+    .not("not a revoked certificate: it is the list that is the matter")
 }
 
 fn revoked(subject: &Subject, shake: &Handshake) -> Finding {
     finding("DBT0608", format!("The certificate of {} was revoked by its authority{}", subject.server(), about(shake)))
-        .maybe(FixKind::Shell, "any shell (shows the certificate; the server needs a new one)", show(subject), Then::None)
+        .maybe(
+            FixKind::Shell,
+            "any shell (shows the certificate; the server needs a new one)",
+            show(subject),
+            Then::None,
+        )
         .not("not an expired certificate: the revocation list names it")
 }
 
@@ -354,7 +468,13 @@ fn alert(subject: &Subject, shake: &Handshake) -> Finding {
     let has = |part: &str| text.contains(part);
     let server = subject.server();
     let ours = subject.settings.sslcert.is_some();
-    if ours && (has("alert unknown ca") || has("alert bad certificate") || has("alert certificate unknown") || has("alert decrypt error") || has("alert unsupported certificate")) {
+    if ours
+        && (has("alert unknown ca")
+            || has("alert bad certificate")
+            || has("alert certificate unknown")
+            || has("alert decrypt error")
+            || has("alert unsupported certificate"))
+    {
         return finding("DBT0614", format!("{server} does not accept our client certificate: its ssl_ca_file does not hold the authority that issued it ({text})"))
             .maybe(
                 FixKind::Shell,
@@ -371,20 +491,28 @@ fn alert(subject: &Subject, shake: &Handshake) -> Finding {
             .not("not the server's certificate: the alert came from the server, about ours");
     }
     if has("alert certificate expired") || has("alert certificate revoked") {
-        return finding("DBT0615", format!("{server} says that our client certificate has expired or was revoked ({text})"))
-            .maybe(
-                FixKind::Httpd,
-                format!("{} (without a client certificate, if pg_hba.conf does not demand one)", subject.httpd_place()),
-                subject.directive(|settings| (settings.sslcert, settings.sslkey) = (None, None)),
-                Then::Reload,
-            )
-            .not("not the server's certificate: the alert came from the server, about ours");
+        return finding(
+            "DBT0615",
+            format!("{server} says that our client certificate has expired or was revoked ({text})"),
+        )
+        .maybe(
+            FixKind::Httpd,
+            format!("{} (without a client certificate, if pg_hba.conf does not demand one)", subject.httpd_place()),
+            subject.directive(|settings| (settings.sslcert, settings.sslkey) = (None, None)),
+            Then::Reload,
+        )
+        .not("not the server's certificate: the alert came from the server, about ours");
     }
     if has("alert certificate required") || (has("handshake failure") && !ours) {
         return finding("DBT0616", format!("{server} demands a client certificate during the handshake ({text})"))
             .not("not pg_hba.conf: it was not looked at yet");
     }
-    if has("protocol version") || has("unsupported protocol") || has("no protocols available") || has("version too low") || has("wrong ssl version") {
+    if has("protocol version")
+        || has("unsupported protocol")
+        || has("no protocols available")
+        || has("version too low")
+        || has("wrong ssl version")
+    {
         let text_of_fix = subject.directive(|settings| {
             (settings.ssl_min_protocol_version, settings.ssl_max_protocol_version) = (TlsVersion::V1_2, None);
         });
@@ -395,7 +523,12 @@ fn alert(subject: &Subject, shake: &Handshake) -> Finding {
     }
     if has("no shared cipher") || has("no cipher") || has("handshake failure") {
         return finding("DBT0618", format!("{server} and this module have no cipher in common ({text})"))
-            .maybe(FixKind::PostgresqlConf, subject.conf_place(), "ssl_ciphers = 'HIGH:MEDIUM:+3DES:!aNULL'", Then::Reload)
+            .maybe(
+                FixKind::PostgresqlConf,
+                subject.conf_place(),
+                "ssl_ciphers = 'HIGH:MEDIUM:+3DES:!aNULL'",
+                Then::Reload,
+            )
             .not("not a certificate: the two did not get that far");
     }
     if has("wrong version number") {
@@ -416,7 +549,8 @@ fn alert(subject: &Subject, shake: &Handshake) -> Finding {
 /// Adds the authority of our certificate to those that the server trusts for clients.
 fn add_client_authority(subject: &Subject) -> String {
     let cert = subject.settings.sslcert.clone().unwrap_or_default();
-    let issuer = fs::read(&cert).ok().and_then(|pem| X509::from_pem(&pem).ok()).map(|certificate| peer(&certificate).issuer);
+    let issuer =
+        fs::read(&cert).ok().and_then(|pem| X509::from_pem(&pem).ok()).map(|certificate| peer(&certificate).issuer);
     let authority = certificates_beside(&cert).into_iter().find(|(_, about)| Some(&about.subject) == issuer.as_ref());
     let file = authority.map_or(cert, |(path, _)| path);
     format!(
@@ -441,8 +575,16 @@ pub fn fell_back(subject: &Subject, why: &str) -> Finding {
 pub fn ends_soon(subject: &Subject, certificate: &Peer) -> Option<Finding> {
     // a certificate that is renewed by machine is renewed a month before; one that is not needs this warning
     (0..14).contains(&certificate.days_left).then(|| {
-        finding("DBT0621", format!("The certificate of {} ends in {} days, on {}", subject.server(), certificate.days_left, certificate.not_after))
-            .maybe(FixKind::Shell, "any shell (shows the certificate; have it renewed)", show(subject), Then::None)
+        finding(
+            "DBT0621",
+            format!(
+                "The certificate of {} ends in {} days, on {}",
+                subject.server(),
+                certificate.days_left,
+                certificate.not_after
+            ),
+        )
+        .maybe(FixKind::Shell, "any shell (shows the certificate; have it renewed)", show(subject), Then::None)
     })
 }
 
@@ -477,7 +619,14 @@ mod tests {
 
     #[test]
     fn another_name_is_cured_by_asking_for_that_name_at_this_address() {
-        let peer = Peer { subject: "CN=db".into(), issuer: "CN=ca".into(), names: vec!["db.example".into()], not_before: String::new(), not_after: String::new(), days_left: 1 };
+        let peer = Peer {
+            subject: "CN=db".into(),
+            issuer: "CN=ca".into(),
+            names: vec!["db.example".into()],
+            not_before: String::new(),
+            not_after: String::new(),
+            days_left: 1,
+        };
         let rejected = (peer, 0);
         let shake = Handshake { verify: 62, text: "", rejected: Some(&rejected), better_root: None };
         let mut subject = over_tcp();

@@ -1,0 +1,71 @@
+//! The climb: one connection, opened as the page opens it, and everything that can be proved over it.
+
+use std::any::Any;
+use std::time::Duration;
+
+use super::login;
+use super::subject::Subject;
+use super::trials;
+use crate::config::Resolved;
+use crate::database::postgresql::PgTarget;
+use crate::database::{Limits, Stage, Target};
+use crate::diagnosis::{Circumstances, Climb, Report, Trial, Who, generic};
+
+/// What every step of a climb needs to know.
+pub struct Scene<'a> {
+    pub target: &'a PgTarget,
+    pub settings: &'a Resolved,
+    pub circumstances: &'a Circumstances,
+    pub who: &'a Who,
+}
+
+impl Scene<'_> {
+    /// The page's limits, cut to the time that is left.
+    pub fn limits(&self, climb: &Climb) -> Limits {
+        let left = climb.remaining().max(Duration::from_millis(50));
+        let Limits { connect, query, wait } = self.settings.limits;
+        Limits { connect: connect.min(left), query: query.min(left), wait }
+    }
+}
+
+/// Climbs the ladder.
+pub fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances) -> Report {
+    let Some(target) = (target as &dyn Any).downcast_ref::<PgTarget>() else {
+        return (generic::DIAGNOSIS.ladder)(target, settings, circumstances);
+    };
+    let who = Who::look(circumstances);
+    let scene = Scene { target, settings, circumstances, who: &who };
+    let mut climb = Climb::begin(target.masked(), circumstances.within);
+    climb.add(config(&scene));
+    climb.add(who.step());
+    match target.open(&scene.limits(&climb)) {
+        Err(attempts) => login::failed(&scene, climb, attempts),
+        Ok(opened) => {
+            let (subject, session) = login::passed(&scene, &mut climb, &opened);
+            trials::run(&scene, climb, &subject, session, opened)
+        }
+    }
+}
+
+/// What was configured, as it was understood.
+fn config(scene: &Scene) -> crate::diagnosis::Step {
+    let mut trial = Trial::begin(Stage::Config);
+    trial.tried("apachectl -t -D DUMP_DBTEST");
+    let settings = scene.target.settings();
+    let subject = Subject::of(scene, 0, None);
+    trial.fact("server", subject.server());
+    trial.fact("role", &subject.role);
+    trial.fact("database", &subject.database);
+    trial.fact("table", scene.settings.table.to_string());
+    trial.fact("sslmode", super::tls::name(settings.sslmode));
+    trial.fact("password", if settings.password.is_some() { "configured" } else { "none" });
+    let suspicions = scene.target.suspicions();
+    for suspicion in &suspicions {
+        trial.fact("suspicious", suspicion);
+    }
+    let mut says = scene.target.masked();
+    if let Some(first) = suspicions.first() {
+        says.push_str(&format!(" ({first})"));
+    }
+    trial.pass(says)
+}
