@@ -38,4 +38,4 @@ use super::Diagnosis;
 
 /// PostgreSQL's diagnosis.
 pub static DIAGNOSIS: Diagnosis =
-    Diagnosis { kind: "postgresql", ladder: ladder::climb, quick: quick::read, entries: &[catalogue::ENTRIES] };
+    Diagnosis { kind: "postgresql", ladder: ladder::climb, quick: quick::read, entries: catalogue::ENTRIES };

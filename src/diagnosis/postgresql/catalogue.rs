@@ -1,2 +1,0 @@
-use crate::diagnosis::Entry;
-pub static ENTRIES: &[Entry] = &[];
