@@ -29,12 +29,16 @@ mod tests {
     #[test]
     fn every_id_that_is_printed_has_its_entry_and_no_entry_is_unused() {
         let mut printed = BTreeSet::new();
-        for file in std::fs::read_dir("src/diagnosis/postgresql").unwrap().flatten().filter(|file| file.path().is_file()) {
+        for file in
+            std::fs::read_dir("src/diagnosis/postgresql").unwrap().flatten().filter(|file| file.path().is_file())
+        {
             let text = std::fs::read_to_string(file.path()).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
-            printed.extend(code.match_indices("\"DBT").filter_map(|(at, _)| code.get(at + 1..at + 8)).map(str::to_owned));
+            printed
+                .extend(code.match_indices("\"DBT").filter_map(|(at, _)| code.get(at + 1..at + 8)).map(str::to_owned));
         }
-        let listed: BTreeSet<String> = super::ENTRIES.iter().copied().flatten().map(|entry| entry.id.to_owned()).collect();
+        let listed: BTreeSet<String> =
+            super::ENTRIES.iter().copied().flatten().map(|entry| entry.id.to_owned()).collect();
         assert!(printed.len() > 150, "{}", printed.len());
         assert_eq!(printed, listed);
     }
