@@ -33,11 +33,12 @@ pub fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumsta
     let Some(target) = (target as &dyn Any).downcast_ref::<PgTarget>() else {
         return (generic::DIAGNOSIS.ladder)(target, settings, circumstances);
     };
+    let trial = Trial::begin(Stage::Who);
     let who = Who::look(circumstances);
     let scene = Scene { target, settings, circumstances, who: &who };
     let mut climb = Climb::begin(target.masked(), circumstances.within);
     climb.add(config(&scene));
-    climb.add(who.step());
+    climb.add(who.step(trial));
     match target.open(&scene.limits(&climb)) {
         Err(attempts) => login::failed(&scene, climb, attempts),
         Ok(opened) => {

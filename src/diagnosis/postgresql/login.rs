@@ -18,12 +18,12 @@ use super::socket;
 use super::speaks::{self, Silence};
 use super::subject::{Place, Subject};
 use super::tls::{self, Handshake};
+use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::open::{Attempt, Attempts, Opened, Traces};
 use crate::database::postgresql::resolve as resolver;
 use crate::database::postgresql::settings::{Host, HostPort, SslMode};
 use crate::database::postgresql::socket::Address;
 use crate::database::postgresql::startup::{AuthRequest, Startup};
-use crate::database::postgresql::tls::Peer;
 use crate::database::{Cause, Error, Stage};
 use crate::diagnosis::{Climb, Finding, Report, Step, Trial, generic};
 

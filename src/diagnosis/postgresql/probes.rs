@@ -12,13 +12,14 @@ use super::facts::{self, Facts};
 use super::neighbours::Neighbours;
 use super::subject::Subject;
 use crate::database::postgresql::PgTarget;
+use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::deadline::Deadline;
 use crate::database::postgresql::negotiate::{Login, SslReply, connect_socket, ssl_request, start};
 use crate::database::postgresql::open::Attempt;
 use crate::database::postgresql::settings::{PgSettings, RootCert, SslMode};
 use crate::database::postgresql::socket::Address;
 use crate::database::postgresql::startup::Startup;
-use crate::database::postgresql::tls::{self, Peer};
+use crate::database::postgresql::tls;
 use crate::database::postgresql::wire::Transport;
 use crate::database::{Cause, Limits, Stage, Table};
 

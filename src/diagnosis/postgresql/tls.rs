@@ -11,8 +11,8 @@ use openssl::x509::X509;
 use super::draft::{Draft, finding};
 use super::quote::shell;
 use super::subject::{Place, Subject};
+use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::settings::{Host, RootCert, SslMode, TlsVersion};
-use crate::database::postgresql::tls::{Peer, peer};
 use crate::diagnosis::cure::cure;
 use crate::diagnosis::path::{Need, first_obstacle};
 use crate::diagnosis::{Finding, FixKind, Then, Who};
@@ -259,7 +259,7 @@ fn certificates_beside(path: &Path) -> Vec<(PathBuf, Peer)> {
     let authority = |path: &Path| {
         let pem = fs::read(path).ok().filter(|bytes| bytes.len() < 1 << 20)?;
         let certificate = X509::stack_from_pem(&pem).ok()?.into_iter().next()?;
-        let about = peer(&certificate);
+        let about = Peer::of(&certificate);
         (about.subject == about.issuer).then_some(about)
     };
     files_beside(path).into_iter().filter_map(|path| authority(&path).map(|about| (path, about))).collect()
@@ -550,7 +550,7 @@ fn alert(subject: &Subject, shake: &Handshake) -> Finding {
 fn add_client_authority(subject: &Subject) -> String {
     let cert = subject.settings.sslcert.clone().unwrap_or_default();
     let issuer =
-        fs::read(&cert).ok().and_then(|pem| X509::from_pem(&pem).ok()).map(|certificate| peer(&certificate).issuer);
+        fs::read(&cert).ok().and_then(|pem| X509::from_pem(&pem).ok()).map(|certificate| Peer::of(&certificate).issuer);
     let authority = certificates_beside(&cert).into_iter().find(|(_, about)| Some(&about.subject) == issuer.as_ref());
     let file = authority.map_or(cert, |(path, _)| path);
     format!(
