@@ -763,11 +763,11 @@ fn generated(scene: &Scene, error: &ServerError) -> Finding {
 
 fn too_long(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
-    let warnings = super::table::warnings(subject, facts, false);
+    let longer = facts.chosen(&subject.table).and_then(|relation| super::table::short_column(subject, relation));
     let found =
         finding("DBT1322", format!("A column of table {} is too short for the text: {}", subject.table, error.message))
             .not("not a text that is longer than the form permits: the check sends a short one");
-    match warnings.iter().find(|warning| warning.id == "DBT1013").and_then(|warning| warning.fixes.first()) {
+    match longer.as_ref().and_then(|finding| finding.fixes.first()) {
         Some(fix) => found.sure(fix.kind, fix.place.clone(), fix.text.clone(), fix.then),
         None => found.sure(
             FixKind::Sql,

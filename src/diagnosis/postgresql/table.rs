@@ -472,7 +472,7 @@ fn fill(column: &Column) -> String {
 }
 
 /// The form permits 255 characters.
-fn short_column(subject: &Subject, relation: &Relation) -> Option<Finding> {
+pub fn short_column(subject: &Subject, relation: &Relation) -> Option<Finding> {
     let short = |name: &str, least: i64| {
         relation
             .column(name)
