@@ -118,7 +118,8 @@ mod tests {
                 assert!(known.contains(id), "{id} in {} is not in the catalogue", path.display());
                 // `NAME = "DBT0350": …` in a table of constants
                 let name = code[..at].trim_end().strip_suffix('=').map(|before| before.trim_end());
-                if let Some(name) = name.and_then(|before| before.rsplit(char::is_whitespace).next()) {
+                let name = name.and_then(|before| before.rsplit(char::is_whitespace).next());
+                if let Some(name) = name.filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_')) {
                     constants.insert(name.to_owned(), id.to_owned());
                 }
             }
