@@ -1,0 +1,1 @@
+"""The measurements of mod_dbtest; bench/run is how they are started."""
