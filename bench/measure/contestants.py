@@ -83,6 +83,10 @@ class Flask(Contestant):
     def daemon(self):
         return ""
 
+    def loaded(self, script):
+        """The application is loaded before the first request."""
+        return f'WSGIImportScript "{script}" process-group=%{{GLOBAL}} application-group=%{{GLOBAL}}\n'
+
     def connections(self):
         """In one process: as many as the threads of event; under prefork one is used."""
         return EVENT_THREADS
@@ -98,7 +102,7 @@ class Flask(Contestant):
         return (
             f"LoadModule wsgi_module {bench.installation.modules}/mod_wsgi.so\n"
             f"WSGISocketPrefix {directory}/wsgi\n{self.daemon()}"
-            f'WSGIScriptAlias / "{script}"\n'
+            f'WSGIScriptAlias / "{script}"\n{self.loaded(script)}'
             f'<Directory "{directory}">\nWSGIApplicationGroup %{{GLOBAL}}\nRequire all granted\n</Directory>\n'
         )
 
@@ -115,6 +119,9 @@ class FlaskDaemon(Flask):
             f"WSGIDaemonProcess peer processes={self.PROCESSES} threads={self.THREADS}\nWSGIProcessGroup peer\n"
             "WSGIRestrictEmbedded On\n"
         )
+
+    def loaded(self, script):
+        return f'WSGIImportScript "{script}" process-group=peer application-group=%{{GLOBAL}}\n'
 
     def connections(self):
         return self.THREADS

@@ -15,7 +15,7 @@ from collections import Counter
 
 from . import contestants, load
 from .bench import say
-from .system import Failure, family, give, run
+from .system import Failure, as_account, family, give, run
 
 WARM = 20
 COUNTED = 200
@@ -87,11 +87,13 @@ def instructions(bench, database, one, method, path):
     out = server.directory / "callgrind.out"
     out.unlink(missing_ok=True)
     valgrind = ("valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}", "--toggle-collect=ap_invoke_handler")
-    server.start(before=valgrind, arguments=("-X",), patience=120)
+    # not as root, to become the server's user later: such a process can no longer be controlled from outside
+    user = as_account(bench.installation.user)
+    server.start(before=valgrind, arguments=("-X",), patience=120, options=user)
     try:
         client = Kept(server, method, path)
         client.ask(WARM)
-        run("callgrind_control", "-z", str(server.process.pid))
+        run("callgrind_control", "-z", str(server.process.pid), timeout=60, **user)
         client.ask(COUNTED)
         client.close()
     finally:

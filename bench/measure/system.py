@@ -30,7 +30,8 @@ class Failure(Exception):
 
 def run(*command, **options):
     """Runs to the end; gives what it wrote, or fails with all of it."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
     if done.returncode != 0:
         raise Failure(f"{command[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -95,6 +96,15 @@ def memory(pids, field):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith(field + ":"):
                 total += int(line.split()[1])
+    return total
+
+
+def processor_time(pids):
+    """Clock ticks that they have used, with their number: a new process is a change too."""
+    total = len(pids)
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
     return total
 
 
@@ -173,7 +183,7 @@ MaxKeepAliveRequests {self.keep_alive}
     def group(self):
         return grp.getgrgid(pwd.getpwnam(self.installation.user).pw_gid).gr_name
 
-    def start(self, *, before=(), arguments=("-D", "FOREGROUND"), patience=30.0):
+    def start(self, *, before=(), arguments=("-D", "FOREGROUND"), patience=30.0, options=None):
         """Starts it, perhaps under another program, and waits until it listens."""
         for _ in range(5):
             self.port = free_port()
@@ -187,6 +197,7 @@ MaxKeepAliveRequests {self.keep_alive}
                     cwd="/",
                     env=ENVIRONMENT,
                     start_new_session=True,
+                    **(options or {}),
                 )
             if self.listens(patience):
                 return self
@@ -206,6 +217,17 @@ MaxKeepAliveRequests {self.keep_alive}
             time.sleep(0.002)
         self.stop()
         raise Failure(f"httpd has not begun to listen for {patience:.0f} seconds:\n{self.log()}")
+
+    def settle(self, patience=90.0):
+        """Waits until nothing works in it any more: Flask's children load the application before they serve."""
+        until = time.monotonic() + patience
+        before = None
+        while time.monotonic() < until:
+            now = processor_time(self.pids())
+            if now == before:
+                return
+            before = now
+            time.sleep(0.25)
 
     def log(self):
         return "".join(
@@ -266,6 +288,7 @@ class PostgreSQL:
             raise Failure("there is no PostgreSQL server here: install postgresql")
         self.run_dir = scratch("mdb", "/tmp")
         self.data = directory / "pgdata"
+        directory.mkdir()
         for path in (self.run_dir, directory):
             give(path, "postgres")
         self.pg("initdb", "-D", self.data, "-U", self.USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
@@ -278,13 +301,12 @@ class PostgreSQL:
         self.pg("pg_ctl", "-D", self.data, "-l", self.data / "log", "-w", "start")
         self.version = self.sql("SHOW server_version").split()[0]
 
-    def pg(self, name, *arguments):
-        return run(self.programs / name, *arguments, cwd="/", env=ENVIRONMENT, **as_account("postgres"))
+    def pg(self, name, *arguments, **options):
+        return run(self.programs / name, *arguments, cwd="/", env=ENVIRONMENT, **as_account("postgres"), **options)
 
     def sql(self, statements):
-        return self.pg(
-            "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.run_dir, "-U", self.USER, "-d", "postgres", "-c", statements
-        ).strip()
+        connect = ("-h", self.run_dir, "-U", self.USER, "-d", "postgres")
+        return self.pg("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *connect, input=statements).strip()
 
     def stop(self):
         if (self.data / "postmaster.pid").exists():
