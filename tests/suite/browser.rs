@@ -25,7 +25,7 @@ fn a_visitor_adds_a_row_in_chromium() {
     assert_eq!(rows, 3);
     browser.type_text("[name=stuff]", "from Chromium");
     browser.type_text("[name=things]", "two\nlines 😀");
-    browser.click("form [type=submit]");
+    browser.click("form button");
     assert!(browser.text("tbody tr:first-child").contains("from Chromium"));
     assert_eq!(database.rows().last().map(|row| row.2.as_str()), Some("two\r\nlines 😀"));
     // marked for the eye: it does not look like its neighbour
@@ -50,13 +50,13 @@ fn a_mistake_keeps_what_was_typed_in_chromium() {
     // past the browser's own check of required fields, to ours
     browser.run("document.querySelector('form').noValidate = true");
     browser.type_text("[name=things]", "a long thought\nnot to be lost");
-    browser.click("form [type=submit]");
+    browser.click("form button");
     assert_eq!(browser.value("[name=things]"), "a long thought\nnot to be lost");
     let focused = browser.run("return document.activeElement.name");
     assert_eq!(focused, "stuff", "the cursor is where the mistake is");
     assert_eq!(browser.run("return document.activeElement.getAttribute('aria-invalid')"), "true");
     browser.type_text("[name=stuff]", "now with a name");
-    browser.click("form [type=submit]");
+    browser.click("form button");
     assert!(browser.text("tbody tr:first-child").contains("not to be lost"));
     assert_eq!(database.rows().len(), 1);
 }

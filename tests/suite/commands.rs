@@ -73,11 +73,11 @@ fn the_page_offers_to_create_the_table_where_allowed() {
             .start();
         httpd.allow_log("/yes");
         httpd.allow_log("/no");
-        httpd.get("/no/").expect(503).expect_no_text("/no/table");
-        assert!(httpd.post("/no/table", &[]).status >= 400);
+        httpd.get("/no/").expect(503).expect_no_text("/no/create");
+        assert!(httpd.post("/no/create", &[]).status >= 400);
         httpd.get("/yes/").expect(503).expect_text("CREATE TABLE").expect_text("<button");
-        httpd.request("POST", "/yes/table", &[("Sec-Fetch-Site", "cross-site")], b"").expect(403);
-        httpd.post("/yes/table", &[]).expect(303);
+        httpd.request("POST", "/yes/create", &[("Sec-Fetch-Site", "cross-site")], b"").expect(403);
+        httpd.post("/yes/create", &[]).expect(303);
         httpd.post("/yes/", &[("stuff", "a"), ("things", "b")]).expect(303);
         assert_eq!(database.rows().len(), 1);
     }

@@ -139,9 +139,9 @@ fn too_much_is_refused_and_stores_nothing() {
 fn the_limit_of_a_body_can_be_set() {
     let database = Database::new(Kind::Sqlite);
     let httpd =
-        Httpd::builder(Mpm::Event).location("/dbtest", &format!("{}\nDBTestMaxBody 100", database.directive())).start();
-    httpd.request("POST", "/dbtest/", &[FORM], format!("stuff=a&things={}", "b".repeat(86)).as_bytes()).expect(413);
-    httpd.request("POST", "/dbtest/", &[FORM], format!("stuff=a&things={}", "b".repeat(85)).as_bytes()).expect(303);
+        Httpd::builder(Mpm::Event).location("/dbtest", &format!("{}\nDBTestMaxBody 1K", database.directive())).start();
+    httpd.request("POST", "/dbtest/", &[FORM], format!("stuff=a&things={}", "b".repeat(1010)).as_bytes()).expect(413);
+    httpd.request("POST", "/dbtest/", &[FORM], format!("stuff=a&things={}", "b".repeat(1009)).as_bytes()).expect(303);
 }
 
 #[test]

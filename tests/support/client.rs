@@ -59,6 +59,8 @@ pub fn form(fields: &[(&str, &str)]) -> String {
 
 /// A request in HTTP/1.1 with `Connection: close`, and Content-Length where there is a body.
 pub fn message(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    // a fragment is the browser's own affair
+    let path = path.split('#').next().unwrap_or(path);
     let mut text = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         text.push_str("Host: localhost\r\n");
