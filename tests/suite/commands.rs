@@ -30,7 +30,7 @@ fn dbtest_init_makes_the_table_as_the_servers_user() {
             std::fs::remove_file(database.file()).unwrap();
         }
         let httpd = Httpd::builder(Mpm::Event).location("/dbtest", &database.directive()).start();
-        httpd.allow_log("/dbtest");
+        httpd.allow_log("DBT");
         assert_eq!(httpd.get("/dbtest/").status, 503);
         let outcome = httpd.command(&["-t", "-D", "DBTEST_INIT"]);
         assert!(outcome.success, "{}", outcome.output);

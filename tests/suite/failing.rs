@@ -55,7 +55,7 @@ fn a_failure_is_logged_once_and_its_end_as_well() {
     let database = Database::new(Kind::Postgresql);
     // one child, so that there is one memory of what has been logged
     let httpd = Httpd::builder(Mpm::Event)
-        .mpm_conf("StartServers 1\nServerLimit 1\nThreadsPerChild 8\nMaxRequestWorkers 8\n")
+        .mpm_conf("StartServers 1\nServerLimit 1\nThreadsPerChild 8\nMaxRequestWorkers 8\nMinSpareThreads 1\n")
         .location("/dbtest", &database.directive())
         .start();
     httpd.expect_log("DBT");

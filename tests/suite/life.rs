@@ -85,9 +85,9 @@ fn a_killed_child_is_replaced(mpm: Mpm, kind: Kind) {
     for child in &children {
         kill(*child, Signal::KILL);
     }
-    httpd.expect_log("exit signal Killed");
     httpd.wait("new children", |httpd| {
-        httpd.children().iter().any(|child| !children.contains(child)) && httpd.log().contains("exit signal Killed")
+        let now = httpd.children();
+        !now.is_empty() && !now.iter().any(|child| children.contains(child))
     });
     httpd.post("/dbtest/", &[("stuff", "after"), ("things", "x")]).expect(303);
     httpd.get("/dbtest/").expect(200).expect_text("before").expect_text("after");
@@ -183,6 +183,8 @@ fn a_hanging_database_takes_nothing_down_with_it(mpm: Mpm) {
     let httpd = Httpd::builder(mpm).mpm_conf(sizes).location("/dbtest", &directives).start();
     httpd.allow_log("[dbtest:error]");
     httpd.allow_log("[dbtest:warn]");
+    // that it is fully booked
+    httpd.allow_log("MaxRequestWorkers");
     httpd.get("/dbtest/").expect(200);
     let (cluster, _) = database.cluster();
     cluster.sigstop();

@@ -60,8 +60,8 @@ fn settings_merge_field_by_field(mpm: Mpm) {
 #[test]
 fn a_table_of_another_schema_is_served() {
     let database = Database::without_table(Kind::Postgresql);
-    database.run("CREATE SCHEMA \"Odd Schema\"; CREATE TABLE \"Odd Schema\".\"Stuff\" (id serial PRIMARY KEY, stuff varchar(255) NOT NULL, things text NOT NULL)");
-    let directives = format!("{}\nDBTestTable \"Odd Schema.Stuff\"", database.directive());
+    database.run("CREATE SCHEMA \"Odd\"; CREATE TABLE \"Odd\".\"Stuff\" (id serial PRIMARY KEY, stuff varchar(255) NOT NULL, things text NOT NULL)");
+    let directives = format!("{}\nDBTestTable Odd.Stuff", database.directive());
     let httpd = Httpd::builder(Mpm::Event).location("/dbtest", &directives).start();
     httpd.post("/dbtest/", &[("stuff", "a"), ("things", "odd place")]).expect(303);
     httpd.get("/dbtest/").expect(200).expect_text("odd place");
