@@ -216,7 +216,7 @@ fn speaks_http_2() {
             .arg(format!("http://127.0.0.1:{}/dbtest/", httpd.port))
             .output()
             .expect("curl");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
     };
     assert!(curl(&["--data", "stuff=h2&things=two"]).ends_with(" 2 303"));
     assert_eq!(database.rows(), [(1, "h2".to_owned(), "two".to_owned())]);
