@@ -106,10 +106,10 @@ impl Request<'_> {
     pub fn read_body(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
         let declared =
             self.header("content-length").and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
-        if declared.is_some_and(|length| length > limit) {
+        if declared.is_some_and(|length| length > limit + PATIENCE) {
             return self.too_large();
         }
-        let mut reading = Reading { bytes: Vec::with_capacity(declared.unwrap_or(0)), limit };
+        let mut reading = Reading { bytes: Vec::with_capacity(declared.unwrap_or(0).min(limit)), limit, excess: 0 };
         let mut stopped = 0;
         // SAFETY: the shim calls `take` with this context, and only until it returns.
         let status =
@@ -118,6 +118,7 @@ impl Request<'_> {
             return self.too_large();
         }
         match status {
+            bindings::OK if reading.excess > 0 => Err(BodyError::TooLarge),
             bindings::OK => Ok(reading.bytes),
             bindings::HTTP_REQUEST_ENTITY_TOO_LARGE => self.too_large(),
             status => Err(BodyError::Broken(u16::try_from(status).unwrap_or(400))),
@@ -206,10 +207,16 @@ impl Request<'_> {
     }
 }
 
+/// How much beyond the limit is read and thrown away, so that the client reads our answer. Over HTTP/2 httpd resets a
+/// stream whose body was left unread, and a browser shows an error of its own instead of the page. Bytes.
+const PATIENCE: usize = 1 << 20;
+
 /// A body on its way in.
 struct Reading {
     bytes: Vec<u8>,
     limit: usize,
+    /// Bytes thrown away.
+    excess: usize,
 }
 
 /// For the shim: takes one piece; not 0 when the body is longer than allowed.
@@ -220,8 +227,10 @@ unsafe extern "C" fn take(context: *mut c_void, data: *const c_char, length: bin
             let data = if length == 0 { ptr::dangling() } else { data.cast::<u8>() };
             (&mut *context.cast::<Reading>(), std::slice::from_raw_parts(data, length))
         };
-        if reading.bytes.len() + length > reading.limit {
-            return 1;
+        if reading.excess > 0 || reading.bytes.len() + length > reading.limit {
+            reading.bytes = Vec::new();
+            reading.excess += length;
+            return c_int::from(reading.excess > PATIENCE + reading.limit);
         }
         reading.bytes.extend_from_slice(piece);
         0

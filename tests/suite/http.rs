@@ -129,6 +129,8 @@ fn too_much_is_refused_and_stores_nothing() {
         large.len()
     );
     httpd.raw(chunked.as_bytes()).expect(413);
+    let boundless = format!("stuff=a&things={}", "b".repeat(3_000_000));
+    httpd.request("POST", "/dbtest/", &[FORM], boundless.as_bytes()).expect(413);
     assert_eq!(database.rows(), []);
     let fits = format!("stuff=a&things={}", "b".repeat(65_000));
     httpd.request("POST", "/dbtest/", &[FORM], fits.as_bytes()).expect(303);
