@@ -7,10 +7,11 @@ use askama::Template;
 
 use super::child::CHILD;
 use super::form::Form;
-use super::http::{Request, Response};
+use super::http::{Level, Request, Response};
 use super::negotiate::{self, Format};
 use super::{Place, problem, render};
-use crate::diagnosis::{self, Circumstances, Colour, Entry, Report, Verdict};
+use crate::database::Stage;
+use crate::diagnosis::{self, Change, Circumstances, Colour, Entry, Report, Verdict};
 
 /// Beyond the deadlines of the connection itself, for the probes beside it.
 const FOR_PROBES: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ pub fn get(request: &mut dyn Request, place: &Place) -> Response {
     }
     let all = place.tells_all(request);
     let mut report = examine(request, place);
+    log(request, place, &report);
     if !all {
         report = Arc::new(for_strangers(&report));
     }
@@ -58,6 +60,20 @@ pub fn get(request: &mut dyn Request, place: &Place) -> Response {
         Format::Json => diagnosis::json(&report).into_bytes(),
     };
     Response::whole(status, format.content_type(), Arc::new(body))
+}
+
+/// A check that fails, fails otherwise or passes again is news to the error log.
+fn log(request: &dyn Request, place: &Place, report: &Report) {
+    match (CHILD.checked(request, place, report.failure.as_ref().map(|failure| failure.id)), &report.failure) {
+        (Change::Fails, Some(failure)) => {
+            let stage = report.failed_at().unwrap_or(Stage::Config);
+            request.log(Level::Error, &diagnosis::log_line(failure, stage, request.base()));
+        }
+        (Change::Recovered(id), _) => {
+            request.log(Level::Notice, &format!("{}: the check passes again (it was {id})", request.base()));
+        }
+        _ => {}
+    }
 }
 
 /// Examines the place's database, or shares the examination that already runs.

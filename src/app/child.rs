@@ -35,6 +35,12 @@ impl Child {
         news
     }
 
+    /// Notes what a check found, apart from what the page's own requests meet: the id it fails with, or none. Whether
+    /// that is news.
+    pub fn checked(&self, request: &dyn Request, place: &Place, id: Option<&'static str>) -> Change {
+        self.changes.note(&format!("check of {}", name(request, place)), id)
+    }
+
     /// Notes that a place works, and says so in the error log if it did not before.
     pub fn works(&self, request: &dyn Request, place: &Place) {
         if !self.trouble.load(Ordering::Relaxed) {

@@ -13,8 +13,8 @@ use super::negotiate::Format;
 use super::stuff::STUFF;
 use super::{Place, check, home, json, render};
 use crate::config::Resolved;
-use crate::database::{Error, Refusal};
-use crate::diagnosis::{self, Report};
+use crate::database::{Error, Refusal, Stage};
+use crate::diagnosis::{self, Finding, Report};
 
 /// What was being done.
 pub enum Attempt<'a> {
@@ -127,7 +127,7 @@ pub fn in_one_line(request: &dyn Request, place: &Place, cause: Cause) -> (u16, 
         Cause::Panicked => (500, "the check panicked".into()),
         Cause::Database(error) => {
             let finding = diagnosis::quick(&error, &place.settings.target, place.settings);
-            log(request, place, &finding, &error);
+            log(request, place, &finding, &finding, error.stage, &error);
             if place.tells_all(request) {
                 (503, diagnosis::one_line(&format!("{} {}", finding.id, finding.cause)))
             } else {
@@ -139,30 +139,40 @@ pub fn in_one_line(request: &dyn Request, place: &Place, cause: Cause) -> (u16, 
 
 /// Finds out what is wrong, writes the line for the error log, and keeps what this visitor may see.
 fn investigate(request: &dyn Request, place: &Place, error: &Error) -> Known {
-    let mut finding = diagnosis::quick(error, &place.settings.target, place.settings);
-    let mut known = Known { table_is_missing: error.is_missing_table(), ..Known::default() };
-    if place.tells_all(request) {
-        let report = check::examine(request, place);
-        // the ladder knows more than the error alone
-        if let Some(failure) = &report.failure {
-            finding = failure.clone();
-        } else {
-            known.said = Some(error.to_string());
-        }
-        known.report = Some(report);
+    let quick = diagnosis::quick(error, &place.settings.target, place.settings);
+    let mut known = Known { id: Some(quick.id), table_is_missing: error.is_missing_table(), ..Known::default() };
+    if !place.tells_all(request) {
+        log(request, place, &quick, &quick, error.stage, error);
+        return known;
     }
-    log(request, place, &finding, error);
-    known.id = Some(finding.id);
+    let report = check::examine(request, place);
+    match (&report.failure, report.failed_at()) {
+        // the ladder knows more than the error alone
+        (Some(failure), Some(stage)) => {
+            known.id = Some(failure.id);
+            log(request, place, &quick, failure, stage, error);
+        }
+        _ => {
+            known.said = Some(error.to_string());
+            log(request, place, &quick, &quick, error.stage, error);
+        }
+    }
+    known.report = Some(report);
     known
 }
 
-/// One line when the state changes; every time at debug.
-fn log(request: &dyn Request, place: &Place, finding: &diagnosis::Finding, error: &Error) {
-    let news = CHILD.failed(request, place, finding.id);
+/// One line when the state changes; every time at debug. The state is what the error alone tells, so that visitors
+/// who may see more and those who may not do not look like changes.
+fn log(request: &dyn Request, place: &Place, quick: &Finding, finding: &Finding, stage: Stage, error: &Error) {
+    let news = CHILD.failed(request, place, quick.id);
     let level = if news { Level::Error } else { Level::Debug };
     if request.logs(level) {
-        let line = diagnosis::log_line(finding, error.stage, request.base());
-        request.log(level, &diagnosis::one_line(&format!("{line} [{error}]")));
+        let mut line = diagnosis::log_line(finding, stage, request.base());
+        let error = error.to_string();
+        if !finding.cause.contains(&error) {
+            line = format!("{line} [{error}]");
+        }
+        request.log(level, &diagnosis::one_line(&line));
     }
 }
 

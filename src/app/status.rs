@@ -35,8 +35,6 @@ struct Cell {
 #[derive(Template)]
 #[template(path = "status.html")]
 struct StatusPage<'a> {
-    home: &'a str,
-    here: &'static str,
     rows: &'a [Row],
     stages: &'static [Stage],
     failing: usize,
@@ -58,7 +56,7 @@ pub fn answer(request: &mut dyn Request, places: &[PlaceView]) -> Response {
     let failing = rows.iter().filter(|row| row.report.verdict() == Verdict::Fail).count();
     let body = match format {
         Format::Html => {
-            let page = StatusPage { home: "", here: "status", rows: &rows, stages: &Stage::ALL, failing };
+            let page = StatusPage { rows: &rows, stages: &Stage::ALL, failing };
             render(&page)
         }
         Format::Text => text(&rows).into_bytes(),

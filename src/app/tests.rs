@@ -297,6 +297,15 @@ fn the_error_log_has_a_failure_once_and_its_end() {
     *fake.read.lock().unwrap() = None;
     assert_eq!(ask()[0].0, Level::Notice);
     assert_eq!(ask(), []);
+    let check = |stage: fn() -> Error| {
+        *fake.read.lock().unwrap() = Some(stage);
+        let mut asked = Asked::get("/check").base("/logged-once");
+        site.answer(&mut asked);
+        asked.logged.into_inner()
+    };
+    let first = check(|| broken(Stage::Read));
+    assert!(first.len() == 1 && first[0].1.contains("/logged-once: step read"), "{first:?}");
+    assert_eq!(check(|| broken(Stage::Read)), []);
 }
 
 #[test]
