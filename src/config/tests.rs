@@ -341,12 +341,13 @@ fn a_database_that_a_browser_could_download_is_an_error() {
     fs::create_dir(&root).unwrap();
     let link = dir.path().join("link");
     std::os::unix::fs::symlink(&root, &link).unwrap();
-    for (file, expected) in [
-        (root.join("x.db"), true),
-        (link.join("x.db"), true),
-        (root.join("deep/x.db"), true),
-        (dir.path().join("x.db"), false),
-        (dir.path().join("www2.db"), false),
+    for (file, document_root, expected) in [
+        (root.join("x.db"), &root, true),
+        (link.join("x.db"), &root, true),
+        (root.join("x.db"), &link, true),
+        (root.join("deep/x.db"), &root, true),
+        (dir.path().join("x.db"), &root, false),
+        (dir.path().join("www2.db"), &root, false),
     ] {
         let mut settings = Settings::default();
         let url = format!("sqlite:{}", file.display());
@@ -359,7 +360,7 @@ fn a_database_that_a_browser_could_download_is_an_error() {
             resolved: resolved.as_ref(),
             open_to_everyone: false,
         };
-        let server = ServerView { document_roots: vec![root.clone()], threads_per_child: 1 };
+        let server = ServerView { document_roots: vec![document_root.clone()], threads_per_child: 1 };
         let found = check(&[view], &server);
         let is_error = found.iter().any(|finding| {
             finding.severity == Severity::Error && finding.message.contains("where a browser can download it")

@@ -201,6 +201,8 @@ const WRONG: &[(&str, &str)] = &[
     ("postgresql://u:SECRET%00@h/db", "the password holds a control character, %00"),
     ("postgresql://u:SECRET%0A@h/db", "the password holds a control character, %0A"),
     ("postgresql://u:SECRET%FF@h/db", "the percent-encoded password is not UTF-8"),
+    ("postgresql://u:SE@CRET/SECRET@h/d", "an \"@\" after the first \"/\" or \"?\": write \"@\", \"/\" and \"?\""),
+    ("postgresql://u:SE@CRET?SECRET@h/d", "an \"@\" after the first \"/\" or \"?\""),
     ("postgresql://u:SECRET/db", "if it is the password, \"@HOST\" is missing"),
     ("postgresql://u:SECRET", "if it is the password, \"@HOST\" is missing"),
     // hosts and ports
