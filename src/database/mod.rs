@@ -138,6 +138,12 @@ pub trait Target: Any + Debug + Send + Sync {
     /// The statement that creates the table, to show before it is run.
     fn create_statement(&self, table: &Table) -> String;
 
+    /// Whether rows that wait for the same connection are better inserted together, by
+    /// [`Connection::insert_together`].
+    fn commits_together(&self) -> bool {
+        false
+    }
+
     /// Opens a connection, within `limits.connect`. Never creates a database unless `create` says so.
     fn connect(&self, table: &Table, limits: &Limits, create: Create) -> Result<Box<dyn Connection>, Error>;
 }
@@ -161,6 +167,12 @@ pub trait Connection: Send {
 
     /// Inserts one row and commits it; returns its id once it is durable.
     fn insert(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError>;
+
+    /// Inserts several rows, which may be committed together: each has its own answer, and one that fails never
+    /// drags another down. An error of the whole holds for every row.
+    fn insert_together(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
+        Ok(rows.iter().map(|(stuff, things)| self.insert(stuff, things)).collect())
+    }
 
     /// Creates the table; it is an error if it exists.
     fn create_table(&mut self) -> Result<(), Error>;

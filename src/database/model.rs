@@ -62,8 +62,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use batch::{Batches, Unanswered};
-use turns::{Gate, Turn, Turns};
+use batch::{Answers, Batches, Unanswered};
+use turns::{Gate, Patience, Turn, Turns};
 
 /// What is asked in a model: `key`, by somebody who waits this long, whose own work may panic.
 #[derive(Clone, Copy)]
@@ -71,19 +71,31 @@ struct Ask {
     key: u8,
     patience: Duration,
     panics: bool,
-    /// Wants a turn for himself: a writer.
-    alone: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// Wants an answer that others may share.
+    Shares,
+    /// Wants a turn for himself.
+    Alone,
+    /// Brings something that is to be stored once, together with what others bring.
+    Brings,
 }
 
 const PATIENT: Duration = Duration::from_secs(3600);
 
-const ASK: Ask = Ask { key: 1, patience: PATIENT, panics: false, alone: false };
+const ASK: Ask = Ask { key: 1, patience: PATIENT, panics: false, kind: Kind::Shares };
 
 /// An answer: what was asked, and when the work began, on a clock that ticks at every question and every answer.
 type Answer = (u8, u64);
 
 struct World {
-    batches: Batches<u8, Answer>,
+    batches: Batches<u8, (), Answer>,
+    writes: Batches<u8, u64, Answer>,
+    /// What was brought, by the time its bringer arrived.
+    stored: std::sync::Mutex<Vec<u64>>,
     turns: Turns,
     clock: AtomicU64,
     at_work: AtomicU64,
@@ -95,6 +107,8 @@ impl World {
         sync::restart();
         Arc::new(Self {
             batches: Batches::new(),
+            writes: Batches::new(),
+            stored: std::sync::Mutex::default(),
             turns: Turns::new(places, &Arc::new(Gate::new(64))),
             clock: AtomicU64::new(1),
             at_work: AtomicU64::new(0),
@@ -122,13 +136,29 @@ impl World {
             }
             (ask.key, began)
         };
-        let deadline = sync::now() + ask.patience;
-        let answer = catch_unwind(AssertUnwindSafe(|| {
-            if ask.alone {
-                return Ok(work(&mut self.turns.take(deadline)?));
-            }
-            self.batches.answer(&self.turns, ask.key, deadline, work)
+        let patience = Patience { deadline: sync::now() + ask.patience, sees_it_through: ask.kind == Kind::Brings };
+        let answer = catch_unwind(AssertUnwindSafe(|| match ask.kind {
+            Kind::Alone => Ok(work(&mut self.turns.take(patience.deadline)?)),
+            Kind::Shares => self.batches.answer(&self.turns, ask.key, (), patience, |turn, _| Answers::All(work(turn))),
+            Kind::Brings => self.writes.answer(&self.turns, ask.key, arrived, patience, |turn, brought| {
+                let (key, _) = work(turn);
+                self.stored.lock().unwrap().extend(&brought);
+                Answers::Each(brought.into_iter().map(|arrived| (key, arrived)).collect())
+            }),
         }));
+        if ask.kind == Kind::Brings {
+            let times = self.stored.lock().unwrap().iter().filter(|one| **one == arrived).count();
+            let expected = match answer {
+                Ok(Ok((_, stored))) => {
+                    assert_eq!(stored, arrived, "another's row");
+                    1
+                }
+                // whoever panics does it before he stores
+                _ => 0,
+            };
+            assert_eq!(times, expected, "stored so many times");
+            return !worked;
+        }
         match answer {
             Ok(Ok((key, began))) => {
                 assert_eq!(key, ask.key, "another question's answer");
@@ -180,7 +210,7 @@ fn nobody_is_given_an_answer_older_than_his_question() {
 
 #[test]
 fn those_who_share_nothing_have_their_turn_too() {
-    const ALONE: Ask = Ask { alone: true, ..ASK };
+    const ALONE: Ask = Ask { kind: Kind::Alone, ..ASK };
     under_many_schedules(1, &[ASK, ALONE, ASK, ALONE, ASK]);
     under_many_schedules(2, &[ALONE, Ask { panics: true, ..ALONE }, ASK, ASK, ALONE]);
 }
@@ -202,4 +232,13 @@ fn those_who_give_up_hang_none() {
     const IMPATIENT: Ask = Ask { patience: Duration::from_millis(3), ..ASK };
     under_many_schedules(1, &[ASK, IMPATIENT, IMPATIENT, ASK]);
     under_many_schedules(1, &[ASK, IMPATIENT, Ask { key: 2, ..IMPATIENT }, Ask { panics: true, ..IMPATIENT }]);
+}
+
+#[test]
+fn what_is_brought_is_stored_once_or_its_bringer_turned_away() {
+    const BRINGS: Ask = Ask { kind: Kind::Brings, ..ASK };
+    const HURRIES: Ask = Ask { patience: Duration::from_millis(2), ..BRINGS };
+    assert!(under_many_schedules(1, &[BRINGS, BRINGS, ASK, BRINGS, ASK]) > 0, "rows are stored together");
+    under_many_schedules(1, &[BRINGS, HURRIES, HURRIES, BRINGS, HURRIES]);
+    under_many_schedules(2, &[Ask { panics: true, ..BRINGS }, BRINGS, HURRIES, BRINGS]);
 }

@@ -6,9 +6,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::batch::{Batches, Unanswered};
+use super::batch::{Answers, Batches, Unanswered};
 use super::sync::lock;
-use super::turns::{Busy, Gate, Turn, Turns};
+use super::turns::{Busy, Gate, Patience, Turn, Turns};
 use super::{About, Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
 
 /// What a request that is turned away is told to wait before it asks again.
@@ -63,6 +63,28 @@ pub enum NotStored {
     Unknown(Arc<Error>),
 }
 
+impl From<WriteError> for NotStored {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NotSaved(error) => Self::NotSaved(Arc::new(error)),
+            WriteError::Unknown(error) => Self::Unknown(Arc::new(error)),
+        }
+    }
+}
+
+impl From<Unanswered> for NotStored {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::Busy => Self::Busy { retry_after: RETRY_AFTER },
+            Unanswered::Panicked => Self::Unknown(Arc::new(Error {
+                stage: Stage::Write,
+                doing: "inserting together with other requests".into(),
+                cause: Cause::Driver("the request that inserted for all panicked".into()),
+            })),
+        }
+    }
+}
+
 /// The services of one child.
 pub struct Services {
     all: Mutex<Vec<Arc<Service>>>,
@@ -111,6 +133,7 @@ impl Services {
             about: Mutex::default(),
             pinged: Mutex::default(),
             pings: Batches::new(),
+            writes: Batches::new(),
         });
         all.push(Arc::clone(&service));
         service
@@ -131,7 +154,8 @@ pub struct Service {
     about: Mutex<Option<Arc<About>>>,
     /// When the last health check began, and its answer.
     pinged: Mutex<Option<(Instant, Result<(), Refusal>)>>,
-    pings: Batches<(), Result<(), Refusal>>,
+    pings: Batches<(), (), Result<(), Refusal>>,
+    writes: Batches<(), (String, String), Result<i64, NotStored>>,
 }
 
 /// A connection in use. When the work with it panics, it is dropped: nobody knows what state it is in.
@@ -168,14 +192,25 @@ impl Service {
         self.attempt(turn, work).map_err(|error| Refusal::Database(Arc::new(error)))
     }
 
-    /// Inserts one row; its id once it is durable.
+    /// Inserts one row; its id once it is durable. Where a commit costs much (SQLite's waits for the disk), the
+    /// rows that wait for their turn are committed together; each succeeds or fails by itself.
     pub fn insert(&self, stuff: &str, things: &str) -> Result<i64, NotStored> {
-        let turn = self.turns.take(self.deadline());
-        let mut turn = turn.map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;
-        self.attempt(&mut turn, |connection| connection.insert(stuff, things)).map_err(|error| match error {
-            WriteError::NotSaved(error) => NotStored::NotSaved(Arc::new(error)),
-            WriteError::Unknown(error) => NotStored::Unknown(Arc::new(error)),
-        })
+        if self.alone || !self.target.commits_together() {
+            let turn = self.turns.take(self.deadline());
+            let mut turn = turn.map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;
+            return self.attempt(&mut turn, |connection| connection.insert(stuff, things)).map_err(NotStored::from);
+        }
+        // what was taken to the database cannot be taken back
+        let patience = Patience { sees_it_through: true, ..self.patience() };
+        let row = (stuff.to_owned(), things.to_owned());
+        let answer = self.writes.answer(&self.turns, (), row, patience, |turn, rows| {
+            let rows: Vec<_> = rows.iter().map(|(stuff, things)| (stuff.as_str(), things.as_str())).collect();
+            match self.attempt(turn, |connection| connection.insert_together(&rows)) {
+                Ok(each) => Answers::Each(each.into_iter().map(|answer| answer.map_err(NotStored::from)).collect()),
+                Err(error) => Answers::All(Err(error.into())),
+            }
+        });
+        answer.unwrap_or_else(|why| Err(why.into()))
     }
 
     /// See [`Connection::page`].
@@ -193,14 +228,14 @@ impl Service {
         if let Some(answer) = self.last_ping() {
             return answer;
         }
-        let answer = self.pings.answer(&self.turns, (), self.deadline(), |turn| {
+        let answer = self.pings.answer(&self.turns, (), (), self.patience(), |turn, _| {
             // those who waited while another asked have his answer
-            self.last_ping().unwrap_or_else(|| {
+            Answers::All(self.last_ping().unwrap_or_else(|| {
                 let began = Instant::now();
                 let answer = self.read(turn, |connection| connection.ping());
                 *lock(&self.pinged) = Some((began, answer.clone()));
                 answer
-            })
+            }))
         });
         answer.unwrap_or_else(|why| Err(why.into()))
     }
@@ -244,8 +279,12 @@ impl Service {
     }
 
     /// When a request that arrives now has waited long enough.
-    pub(super) fn deadline(&self) -> Instant {
+    fn deadline(&self) -> Instant {
         Instant::now() + self.limits.wait
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        Patience { deadline: self.deadline(), sees_it_through: false }
     }
 
     /// Runs `work` on an idle connection or a fresh one; if an idle one had died and nothing was done, on a

@@ -3,14 +3,15 @@
 
 use std::hash::Hash;
 
-use super::batch::Batches;
+use super::batch::{Answers, Batches};
+use super::turns::Turn;
 use super::{Connection, Error, Refusal, Service};
 
 /// The shared answers of one child: `K` says what is asked (page, size, format, base path …), `V` is the
 /// finished answer, cheap to clone. Answers of different keys or services never mix.
 pub struct Shared<K, V> {
     /// By the address of the service, which is never dropped, and the question.
-    batches: Batches<(usize, K), Result<V, Refusal>>,
+    batches: Batches<(usize, K), (), Result<V, Refusal>>,
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
@@ -31,7 +32,8 @@ impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
             return service.with(work);
         }
         let key = (std::ptr::from_ref(service).addr(), key);
-        let answer = self.batches.answer(service.turns(), key, service.deadline(), |turn| service.read(turn, work));
+        let read = |turn: &mut Turn<'_>, _| Answers::All(service.read(turn, work));
+        let answer = self.batches.answer(service.turns(), key, (), service.patience(), read);
         answer.unwrap_or_else(|why| Err(why.into()))
     }
 }

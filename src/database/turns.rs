@@ -20,6 +20,9 @@ use super::sync::{AtomicU8, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, loc
 /// How long work may take before waiting for it is rationed. A healthy database answers a page in a few milliseconds.
 pub const YOUNG: Duration = Duration::from_millis(100);
 
+/// How long whoever sees it through sleeps at a time; the bell wakes him before.
+const BOUND: Duration = Duration::from_secs(60);
+
 /// The threads of a child that a sick database may hold, over all its databases.
 pub struct Gate {
     most: u32,
@@ -106,6 +109,15 @@ pub enum Called<'a> {
     Answered,
 }
 
+/// How long a member waits.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    pub deadline: Instant,
+    /// Once his party's turn has begun he waits for its end, however long that takes: what he asked for cannot be
+    /// taken back. The work itself ends within its own limits.
+    pub sees_it_through: bool,
+}
+
 /// A place, until dropped.
 pub struct Turn<'a> {
     turns: &'a Turns,
@@ -147,12 +159,13 @@ impl Turns {
 
     /// A turn of one's own.
     pub fn take(&self, deadline: Instant) -> Result<Turn<'_>, Busy> {
+        let patience = Patience { deadline, sees_it_through: false };
         let queue = match self.arrive()? {
             Found::Turn(turn) => return Ok(turn),
             Found::Queue(queue) => queue,
         };
         let party = Arc::default();
-        match self.wait_in(self.enqueue(queue, &party), &party, deadline)? {
+        match self.wait_in(self.enqueue(queue, &party), &party, patience, || ())? {
             Called::ToWork(turn) => Ok(turn),
             Called::Answered => unreachable!("a party of one is answered by nobody else"),
         }
@@ -187,8 +200,16 @@ impl Turns {
         Some(Queue(state))
     }
 
-    /// Waits as a member of the party.
-    pub fn wait_in<'a>(&'a self, queue: Queue<'a>, party: &Arc<Party>, deadline: Instant) -> Result<Called<'a>, Busy> {
+    /// Waits as a member of the party. `leaving` is done, under the lock, if that ends in nothing while the
+    /// party's turn has not begun.
+    pub fn wait_in<'a>(
+        &'a self,
+        queue: Queue<'a>,
+        party: &Arc<Party>,
+        patience: Patience,
+        leaving: impl FnOnce(),
+    ) -> Result<Called<'a>, Busy> {
+        let Patience { deadline, sees_it_through } = patience;
         let mut state = queue.0;
         let mut passed = false;
         let outcome = loop {
@@ -203,11 +224,19 @@ impl Turns {
             }
             let now = now();
             let old = state.awaited(party).unwrap_or(now) + YOUNG;
-            if now >= deadline || (now >= old && !passed && !self.pass(&mut passed)) {
+            let bound = phase == RUNNING && sees_it_through;
+            if !bound && (now >= deadline || (now >= old && !passed && !self.pass(&mut passed))) {
                 self.abandon(&mut state, party);
+                if phase == WAITING {
+                    leaving();
+                }
                 break Err(Busy);
             }
-            let until = if passed { deadline } else { deadline.min(old) };
+            let until = match (bound, passed) {
+                (true, _) => now + BOUND,
+                (false, true) => deadline,
+                (false, false) => deadline.min(old),
+            };
             state = wait(&self.state, &party.bell, state, until.saturating_duration_since(now));
         };
         drop(state);

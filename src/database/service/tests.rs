@@ -28,6 +28,8 @@ struct Database {
     /// Raised by each restart: connections of an earlier number have died.
     restarts: AtomicU32,
     refuses: AtomicBool,
+    /// Whether rows are to be inserted together.
+    groups: AtomicBool,
     /// Rows that were committed.
     rows: AtomicU64,
 }
@@ -60,6 +62,9 @@ impl Target for Fake {
     }
     fn create_statement(&self, _: &Table) -> String {
         String::new()
+    }
+    fn commits_together(&self) -> bool {
+        self.0.groups.load(Ordering::SeqCst)
     }
     fn connect(&self, _: &Table, _: &Limits, _: Create) -> Result<Box<dyn Connection>, Error> {
         self.0.opened.fetch_add(1, Ordering::SeqCst);
@@ -116,6 +121,14 @@ impl Connection for Open {
     fn insert(&mut self, _: &str, things: &str) -> Result<i64, WriteError> {
         self.ask().map_err(if things == "sent" { WriteError::Unknown } else { WriteError::NotSaved })?;
         Ok(self.database.rows.fetch_add(1, Ordering::SeqCst) as i64 + 1)
+    }
+    fn insert_together(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
+        self.ask().map_err(WriteError::NotSaved)?;
+        let insert = |(_, things): &(&str, &str)| match *things {
+            "bad" => Err(WriteError::NotSaved(error(Stage::Write))),
+            _ => Ok(self.database.rows.fetch_add(1, Ordering::SeqCst) as i64 + 1),
+        };
+        Ok(rows.iter().map(insert).collect())
     }
     fn create_table(&mut self) -> Result<(), Error> {
         Ok(())
@@ -453,4 +466,35 @@ fn an_export_hands_over_every_row_and_stops_when_told() {
         })
         .unwrap();
     assert_eq!(few, 5);
+}
+
+#[test]
+fn rows_that_wait_are_stored_together_each_with_its_own_answer() {
+    let world = World::new(64, 1);
+    world.database.groups.store(true, Ordering::SeqCst);
+    world.database.slow.store(20, Ordering::SeqCst);
+    let answers = together(24, |number| world.service.insert("a", if number % 3 == 0 { "bad" } else { "good" }));
+    let mut ids: Vec<i64> = Vec::new();
+    for (number, (answer, _)) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(id) => ids.push(id),
+            Err(NotStored::NotSaved(_)) => assert_eq!(number % 3, 0),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=16).collect::<Vec<_>>());
+    assert!(world.database.asked.load(Ordering::SeqCst) <= 4, "{:?} commits", world.database.asked);
+}
+
+#[test]
+fn an_error_of_the_whole_reaches_each_row() {
+    let world = World::new(64, 1);
+    world.database.groups.store(true, Ordering::SeqCst);
+    world.count().unwrap();
+    world.database.slow.store(20, Ordering::SeqCst);
+    world.database.refuses.store(true, Ordering::SeqCst);
+    world.database.restarts.fetch_add(1, Ordering::SeqCst);
+    let answers = together(12, |_| world.service.insert("a", "b"));
+    assert!(answers.iter().all(|(answer, _)| matches!(answer, Err(NotStored::NotSaved(_)))), "{answers:?}");
 }

@@ -3,6 +3,8 @@
 //! Before each statement the file's inode is compared with the one that was opened (one stat): SQLite itself
 //! does not notice in WAL mode that its file was replaced, and would acknowledge rows that nobody ever sees.
 
+mod insert;
+
 use std::cell::Cell;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection as Driver, OpenFlags, StatementStatus};
+use rusqlite::{Connection as Driver, OpenFlags};
 
 use super::fault;
 use super::statements::Statements;
@@ -207,54 +209,6 @@ impl Open {
         format!("a row of {} has no id: only a column declared INTEGER PRIMARY KEY gets one from SQLite", self.table)
     }
 
-    /// Inserts where SQLite assigns the id: one statement, which is its own transaction.
-    fn insert_numbered(&self, stuff: &str, things: &str) -> Result<i64, WriteError> {
-        let what = "inserting into the table in";
-        let mut statement = self.prepare(&self.statements.insert, what).map_err(WriteError::NotSaved)?;
-        let seen = statement.get_status(StatementStatus::RePrepare);
-        let inserted = statement.execute((stuff, things)).map_err(|error| {
-            fault::write_error(&error, self.run_fault(Stage::Write, what, &self.statements.insert, &error))
-        })?;
-        if statement.get_status(StatementStatus::RePrepare) != seen {
-            self.id_is_rowid.set(None);
-        }
-        if inserted == 0 {
-            return Err(WriteError::NotSaved(self.ignored(what)));
-        }
-        Ok(self.driver.last_insert_rowid())
-    }
-
-    /// Inserts where something else assigns the id, or nothing: looks before it commits.
-    fn insert_other(&self, stuff: &str, things: &str) -> Result<i64, WriteError> {
-        let what = "inserting into the table in";
-        self.run("BEGIN IMMEDIATE", what).map_err(WriteError::NotSaved)?;
-        let looked = self.insert_numbered(stuff, things).and_then(|rowid| {
-            let id = self.driver.query_row(&self.statements.id_of, [rowid], |row| row.get::<_, Option<i64>>(0));
-            match id {
-                Ok(Some(id)) => Ok(id),
-                Ok(None) => {
-                    Err(WriteError::NotSaved(self.error(Stage::Schema, what, Cause::Driver(self.without_id()))))
-                }
-                Err(error) => Err(WriteError::NotSaved(self.fault(Stage::Write, what, &error))),
-            }
-        });
-        let id = looked.inspect_err(|_| self.roll_back())?;
-        self.driver.execute_batch("COMMIT").map_err(|error| {
-            let error = self.write_fault(what, &error);
-            self.roll_back();
-            error
-        })?;
-        Ok(id)
-    }
-
-    fn ignored(&self, what: &str) -> Error {
-        self.error(Stage::Write, what, Cause::Driver(format!("a trigger of {} ignored the row", self.table)))
-    }
-
-    fn write_fault(&self, what: &str, error: &rusqlite::Error) -> WriteError {
-        fault::write_error(error, self.fault(Stage::Write, what, error))
-    }
-
     /// One statement of several: it waits for locks only for the time that the others left.
     fn run(&self, sql: &str, what: &str) -> Result<(), Error> {
         let left = self.deadline.left().max(Duration::from_millis(1));
@@ -328,10 +282,20 @@ impl Connection for Open {
 
     fn insert(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError> {
         self.begin(Stage::Write).map_err(WriteError::NotSaved)?;
-        let is_rowid = self
-            .id_is_rowid()
-            .map_err(|error| WriteError::NotSaved(self.schema_fault("reading the schema of", &error)))?;
-        if is_rowid { self.insert_numbered(stuff, things) } else { self.insert_other(stuff, things) }
+        self.insert_one(stuff, things)
+    }
+
+    fn insert_together(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
+        if let [(stuff, things)] = rows {
+            return self.insert(stuff, things).map(|id| vec![Ok(id)]);
+        }
+        self.begin(Stage::Write).map_err(WriteError::NotSaved)?;
+        if self.assigns_ids()?
+            && let Some(answers) = self.insert_in_one_transaction(rows)?
+        {
+            return Ok(answers);
+        }
+        Ok(rows.iter().map(|(stuff, things)| self.insert_in_time(stuff, things)).collect())
     }
 
     fn create_table(&mut self) -> Result<(), Error> {

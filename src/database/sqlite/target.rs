@@ -53,6 +53,11 @@ impl Target for File {
         statements::create(table)
     }
 
+    fn commits_together(&self) -> bool {
+        // a commit waits for the disk; one for many rows costs what one for one row does
+        true
+    }
+
     fn connect(&self, table: &Table, limits: &Limits, create: Create) -> Result<Box<dyn Connection>, Error> {
         Ok(Box::new(Open::new(&self.path, table, limits, create)?))
     }

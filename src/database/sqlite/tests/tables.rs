@@ -171,3 +171,62 @@ fn a_statement_ends_when_its_time_is_over() {
     assert!(started.elapsed() < super::LIMITS.query * 3);
     assert!(connection.usable());
 }
+
+/// Inserts three rows together, the second of them "bad": which were saved, and what is in the table.
+fn together(place: &Place) -> (Vec<bool>, String) {
+    let mut connection = place.connect().unwrap();
+    let rows = [("a", "1"), ("bad", "2"), ("c", "3")];
+    let answers = connection.insert_together(&rows).unwrap();
+    for (answer, (stuff, _)) in answers.iter().zip(rows) {
+        if let Ok(id) = answer {
+            assert_eq!(place.shell(&format!("SELECT stuff FROM stuff WHERE id = {id}")), format!("{stuff}\n"));
+        }
+    }
+    assert!(connection.usable());
+    (answers.iter().map(Result::is_ok).collect(), place.shell("SELECT group_concat(stuff) FROM stuff"))
+}
+
+#[test]
+fn of_rows_inserted_together_none_drags_another_down() {
+    for (extra, bad) in [
+        ("", true),
+        (", CHECK (stuff <> 'bad')", false),
+        // undoes the whole transaction
+        (", CONSTRAINT c UNIQUE (things) ON CONFLICT ROLLBACK); INSERT INTO stuff VALUES (100, 'old', '2'); --", false),
+        (
+            "); CREATE TRIGGER t BEFORE INSERT ON stuff WHEN new.stuff = 'bad' BEGIN SELECT RAISE(IGNORE); END; --",
+            false,
+        ),
+        (
+            "); CREATE TRIGGER t BEFORE INSERT ON stuff WHEN new.stuff = 'bad' BEGIN SELECT RAISE(ROLLBACK, 'no'); END; --",
+            false,
+        ),
+    ] {
+        let place =
+            Place::with(&format!("CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT{extra})"));
+        let (saved, stored) = together(&place);
+        assert_eq!(saved, [true, bad, true], "{extra}");
+        let stored: Vec<_> = stored.trim().split(',').filter(|stuff| *stuff != "old").collect();
+        assert_eq!(stored, if bad { vec!["a", "bad", "c"] } else { vec!["a", "c"] }, "{extra}");
+    }
+    // a commit that fails, and ids that nobody assigns
+    let place = Place::with("CREATE TABLE stuff (id INT PRIMARY KEY, stuff TEXT, things TEXT)");
+    assert_eq!(together(&place), (vec![false; 3], "\n".into()));
+}
+
+#[test]
+fn rows_inserted_together_cost_one_commit() {
+    let (_place, mut connection) = Place::ours();
+    let rows = [("a", "b"); 200];
+    let synced = |connection: &mut Box<dyn crate::database::Connection>, together: bool| {
+        let started = std::time::Instant::now();
+        let answers = match together {
+            true => connection.insert_together(&rows).unwrap(),
+            false => rows.iter().map(|(stuff, things)| connection.insert(stuff, things)).collect(),
+        };
+        assert!(answers.iter().all(Result::is_ok));
+        started.elapsed()
+    };
+    assert!(synced(&mut connection, true) < synced(&mut connection, false));
+    assert_eq!(connection.page(None, 500).unwrap().rows.len(), 400);
+}
