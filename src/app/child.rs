@@ -1,7 +1,7 @@
 //! What the pages of one child process remember together. It is made by the first request that needs it,
 //! so never in the parent, and holds nothing of a configuration that a reload would replace.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -18,19 +18,21 @@ pub struct Child {
     /// One check at a time of each database; others share its answer.
     pub examiner: Examiner,
     changes: Changes,
-    /// The places that failed and have not been seen to work since.
-    failing: Mutex<HashSet<String>>,
+    /// The places that failed and have not been seen to work since, with the id that was logged.
+    failing: Mutex<HashMap<String, &'static str>>,
     /// Whether there are any: all that a request which succeeds looks at.
     trouble: AtomicBool,
 }
 
 impl Child {
-    /// Notes that a place fails; whether that is news.
-    pub fn failed(&self, request: &dyn Request, place: &Place, id: &'static str) -> bool {
+    /// Notes that a place fails with an error of this id; whether that is news, which is then logged as `logged`.
+    pub fn failed(&self, request: &dyn Request, place: &Place, id: &'static str, logged: &'static str) -> bool {
         let name = name(request, place);
         let news = self.changes.note(&name, Some(id)) != Change::Same;
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        failing.insert(name);
+        if news {
+            failing.insert(name, logged);
+        }
         self.trouble.store(true, Ordering::Relaxed);
         news
     }
@@ -48,10 +50,11 @@ impl Child {
         }
         let name = name(request, place);
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        failing.remove(&name);
+        let logged = failing.remove(&name);
         self.trouble.store(!failing.is_empty(), Ordering::Relaxed);
         drop(failing);
         if let Change::Recovered(id) = self.changes.note(&name, None) {
+            let id = logged.unwrap_or(id);
             request.log(Level::Notice, &format!("{}: the database works again (it was {id})", request.base()));
         }
     }

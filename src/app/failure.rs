@@ -64,6 +64,8 @@ struct FailurePage<'a> {
     model: &'static Model,
     /// The form; none where rows can only be read.
     entry: Option<&'a Entry>,
+    /// Whether the form holds what somebody typed.
+    typed: bool,
     title: &'a str,
     message: &'a str,
     id: Option<&'static str>,
@@ -164,7 +166,7 @@ fn investigate(request: &dyn Request, place: &Place, error: &Error) -> Known {
 /// One line when the state changes; every time at debug. The state is what the error alone tells, so that visitors
 /// who may see more and those who may not do not look like changes.
 fn log(request: &dyn Request, place: &Place, quick: &Finding, finding: &Finding, stage: Stage, error: &Error) {
-    let news = CHILD.failed(request, place, quick.id);
+    let news = CHILD.failed(request, place, quick.id, finding.id);
     let level = if news { Level::Error } else { Level::Debug };
     if request.logs(level) {
         let mut line = diagnosis::log_line(finding, stage, request.base());
@@ -189,16 +191,15 @@ fn words(attempt: &Attempt, cause: &Cause) -> (&'static str, &'static str) {
         (Attempt::Write { stored: Stored::Unknown, .. }, _) => (
             "It is not known whether your row was saved",
             "The connection to the database broke after the row was sent and before the database confirmed it. \
-             Look at the newest rows before you send it again; what you typed is still below.",
+             Look at the newest rows before you send it again.",
         ),
         (Attempt::Write { .. }, Cause::Busy { .. }) => (
             "Your row was not saved",
-            "The database is busy. Nothing was written; what you typed is still below. Please send it again in a moment.",
+            "The database is busy, and nothing was written. Please send it again in a moment.",
         ),
-        (Attempt::Write { .. }, _) => (
-            "Your row was not saved",
-            "The database did not take it. Nothing was written; what you typed is still below.",
-        ),
+        (Attempt::Write { .. }, _) => {
+            ("Your row was not saved", "The database did not take it, and nothing was written.")
+        }
         (Attempt::Create, Cause::Busy { .. }) => {
             ("The table was not created", "The database is busy. Please try again in a moment.")
         }
@@ -231,6 +232,7 @@ fn page(request: &dyn Request, place: &Place, attempt: &Attempt, known: Known, t
         settings,
         model: &STUFF,
         entry: entry.filter(|_| !offers_table),
+        typed: matches!(attempt, Attempt::Write { .. }),
         title,
         message,
         id: known.id,

@@ -320,9 +320,14 @@ fn a_failed_write_says_whether_the_row_was_saved_and_keeps_what_was_typed() {
     assert!(html.contains("<h1>Your row was not saved</h1>") && html.contains("value=\"my &#60;text&#62;\""), "{html}");
     *fake.write.lock().unwrap() = Some(|| WriteError::Unknown(broken(Stage::Write)));
     let html = text(&site.answer(&mut post()));
-    assert!(html.contains("It is not known whether your row was saved") && html.contains("more</textarea>"));
+    assert!(
+        html.contains("It is not known whether your row was saved")
+            && html.contains("What you typed is still")
+            && html.contains("more</textarea>")
+    );
     let answer = json(&site.answer(&mut post().header("Accept", JSON)));
     assert_eq!(answer["error"]["saved"], "unknown");
+    assert!(!answer["error"]["message"].as_str().unwrap().contains("below"), "there is nothing below JSON");
     let full = site.set(|settings| settings.detail = Detail::Full);
     assert!(
         text(&full.answer(&mut post())).contains("asking secrethost failed"),
