@@ -72,7 +72,10 @@ impl Child {
             Ok(settings) => app::answer(&mut asked, &self.place(&settings)),
             // configtest refuses this; only a section that it does not see (<If>, <Files>) can come here
             Err(message) => {
-                request.log(Level::Error, &format!("{} {}: {message}", ids::CONTRADICTION, request.location()));
+                request.log(
+                    Level::Error,
+                    &format!("{} {}: {message}", ids::CONTRADICTION, request.location().unwrap_or("-")),
+                );
                 Response { status: 500, ..Response::default() }
             }
         }
@@ -103,7 +106,7 @@ struct Asked<'a, 'r> {
 
 impl<'a, 'r> Asked<'a, 'r> {
     fn new(request: &'a Request<'r>) -> Self {
-        let base = request.location();
+        let base = request.location().unwrap_or_else(|| app::base_of(request.uri()));
         Self { request, base, path: request.uri().strip_prefix(base).unwrap_or_default() }
     }
 }

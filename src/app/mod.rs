@@ -38,6 +38,7 @@ use crate::database::{Create, Service, Services};
 use form::Form;
 use http::{Request, Response};
 use negotiate::Format;
+pub use routes::base_of;
 
 /// The place that a request is for: one Location with its settings.
 #[derive(Clone, Copy)]

@@ -38,6 +38,11 @@ pub fn answer(request: &mut dyn Request, place: &Place) -> Response {
     }
 }
 
+/// The base of a URL whose Location is a pattern and so does not say: what stands before a path of ours.
+pub fn base_of(url: &str) -> &str {
+    ROUTES.iter().find_map(|route| url.strip_suffix(route.path)).unwrap_or(url)
+}
+
 /// HEAD keeps a body whose length is known, which the server measures and drops; a stream is never begun.
 fn headless(mut response: Response, method: &str) -> Response {
     if method == "HEAD" && matches!(response.body, Body::Stream(_)) {

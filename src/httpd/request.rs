@@ -95,9 +95,9 @@ impl Request<'_> {
         unsafe { section::in_vector(self.rec().per_dir_config) }
     }
 
-    /// The path of the innermost `<Location>` that sets this handler and holds the URL, without a slash at its end;
-    /// empty for a handler set for the whole server.
-    pub fn location(&self) -> &str {
+    /// The path of the innermost `<Location>` that sets a handler and holds the URL, without a slash at its end; None if
+    /// it is a pattern, or no Location at all.
+    pub fn location(&self) -> Option<&str> {
         // SAFETY: a request has a server, whose configuration outlives it.
         unsafe { super::server::location_of(self.rec().server, self.uri()) }
     }

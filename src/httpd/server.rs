@@ -39,7 +39,7 @@ pub struct Mode {
 pub struct Place {
     /// "www.example.org:80", or empty for the main server.
     pub server: String,
-    /// The path of the `<Location>`, without a slash at its end.
+    /// The path of the `<Location>`, without a slash at its end, or the pattern of a `<LocationMatch>`.
     pub location: String,
     /// "dbtest" or "dbtest-status".
     pub handler: String,
@@ -158,10 +158,12 @@ fn places_of(server: &server_rec) -> Vec<Place> {
             places.push(Place { server: name.clone(), location: String::new(), handler, settings: base.clone(), open });
         }
         for vector in sections(server) {
-            let (Some(handler), Some(path)) = (our_handler(vector), section_path(vector)) else { continue };
+            let (Some(handler), Some(path)) = (our_handler(vector), section_name(vector)) else { continue };
             let location = path.trim_end_matches('/').to_owned();
             let settings = sections(server)
-                .filter(|other| section_path(*other).is_some_and(|outer| holds(outer, path)))
+                .filter(|other| {
+                    std::ptr::eq(*other, vector) || section_path(*other).is_some_and(|outer| holds(outer, path))
+                })
                 .filter_map(|other| section::in_vector(other))
                 .fold(base.clone(), |outer, inner| Settings::merge(&outer, inner));
             let open = tree::is_open(server, path);
@@ -171,12 +173,11 @@ fn places_of(server: &server_rec) -> Vec<Place> {
     }
 }
 
-/// The path of the innermost Location with a SetHandler that holds the URL: where our handler comes from. Empty if
-/// there is none.
+/// The path of the innermost Location with a SetHandler that holds the URL: where our handler comes from.
 ///
 /// # Safety
 /// `server` is a server of the running configuration, which outlives the result.
-pub(super) unsafe fn location_of<'a>(server: *const server_rec, uri: &str) -> &'a str {
+pub(super) unsafe fn location_of<'a>(server: *const server_rec, uri: &str) -> Option<&'a str> {
     // SAFETY: the caller's promise.
     unsafe {
         sections(&*server)
@@ -184,8 +185,7 @@ pub(super) unsafe fn location_of<'a>(server: *const server_rec, uri: &str) -> &'
             .filter_map(|vector| section_path(vector))
             .filter(|path| holds(path, uri))
             .max_by_key(|path| path.len())
-            .unwrap_or("")
-            .trim_end_matches('/')
+            .map(|path| path.trim_end_matches('/'))
     }
 }
 
@@ -221,6 +221,12 @@ unsafe fn core_dir<'a>(vector: *const ap_conf_vector_t) -> Option<&'a core_dir_c
     }
     // SAFETY: a per-directory vector holds core's record or NULL.
     unsafe { bindings::ap_get_core_module_config(vector).cast::<core_dir_config>().as_ref() }
+}
+
+/// What a Location section is written for: a path, or a pattern.
+unsafe fn section_name<'a>(vector: *const ap_conf_vector_t) -> Option<&'a str> {
+    // SAFETY: as in core_dir; the name ends in NUL.
+    unsafe { string(core_dir(vector)?.d) }
 }
 
 /// The literal path of a Location section; None for a pattern.
