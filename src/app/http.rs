@@ -42,7 +42,6 @@ pub enum Level {
     Error,
     Warning,
     Notice,
-    Info,
     Debug,
 }
 

@@ -135,6 +135,7 @@ pub enum WriteError {
     Unknown(Error),
 }
 
+#[cfg(test)]
 impl WriteError {
     pub fn error(&self) -> &Error {
         match self {

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use error::{Cause, Error, ServerError, Stage, WriteError};
 pub use service::{NotStored, Refusal, Service, Services};
 pub use shared::Shared;
-pub use table::{InvalidTable, Table};
+pub use table::Table;
 
 /// Every kind of database, in the order in which they are asked whether a text is theirs.
 pub static KINDS: &[&dyn Kind] = &[&sqlite::Sqlite, &postgresql::Postgresql];

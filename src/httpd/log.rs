@@ -10,7 +10,6 @@ pub(super) fn number(level: Level) -> i32 {
         Level::Error => bindings::APLOG_ERR,
         Level::Warning => bindings::APLOG_WARNING,
         Level::Notice => bindings::APLOG_NOTICE,
-        Level::Info => bindings::APLOG_INFO,
         Level::Debug => bindings::APLOG_DEBUG,
     }
 }

@@ -103,7 +103,8 @@ fn a_server_without_tls_is_named() {
 #[test]
 fn certificates_are_refused_by_their_code() {
     let other = Pki::new("somebody else's authority");
-    let cases: [(&str, fn(&Pki) -> Certificate, i32); 4] = [
+    type Issue = fn(&Pki) -> Certificate;
+    let cases: [(&str, Issue, i32); 4] = [
         ("expired", |pki| pki.issue_for_days("localhost", &["localhost"], -10, -1), 10),
         ("not yet valid", |pki| pki.issue_for_days("localhost", &["localhost"], 1, 10), 9),
         ("for another host", |pki| pki.issue("db.example", &["db.example"]), 62),
