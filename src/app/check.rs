@@ -84,6 +84,11 @@ pub fn examine(request: &dyn Request, place: &Place) -> Arc<Report> {
 /// The same for a Location that is not the request's own. Probes that leave a trace in the server's log run only
 /// for a person who may see what they find.
 pub fn examine_as(location: &str, place: &Place, on_request: bool) -> Arc<Report> {
+    if place.settings.is_default_database {
+        // a check creates nothing, but this database is made by whoever uses it first; why it could not be made
+        // is what the ladder tells
+        let _ = place.service().ping();
+    }
     let limits = place.settings.limits;
     let circumstances = Circumstances {
         location: location.to_owned(),

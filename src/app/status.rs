@@ -27,7 +27,7 @@ struct Row {
 /// What one database made of one step.
 struct Cell {
     state: State,
-    /// Not what most of the others made of it.
+    /// It went worse than with another database.
     differs: bool,
     ms: f64,
 }
@@ -73,21 +73,18 @@ fn examined(request: &dyn Request, view: &PlaceView) -> (String, Report) {
     (view.location.to_owned(), report)
 }
 
-/// Lays the reports side by side and marks, in each column, what is not as in most rows.
+/// Lays the reports side by side and marks each step that went worse than the same step of another database.
 fn compare(reports: Vec<(String, Report)>) -> Vec<Row> {
-    let state = |report: &Report, stage: Stage| {
+    let step = |report: &Report, stage: Stage| {
         let step = report.steps.iter().find(|step| step.stage == stage);
         step.map_or((State::NotReached, 0.0), |step| (step.state, step.ms))
     };
-    let usual: Vec<Option<State>> =
-        Stage::ALL.iter().map(|&stage| commonest(reports.iter().map(|(_, report)| state(report, stage).0))).collect();
+    let best_of = |stage: Stage| reports.iter().filter_map(|(_, report)| badness(step(report, stage).0)).min();
+    let best: Vec<Option<u8>> = Stage::ALL.iter().map(|&stage| best_of(stage)).collect();
     let row = |(location, report): (String, Report)| {
-        let cells = Stage::ALL.iter().zip(&usual).map(|(&stage, usual)| {
-            let (state, ms) = state(&report, stage);
-            // what was not reached only follows from the step that failed, and skipped is no difference of the database
-            let differs =
-                !matches!(state, State::Skip | State::NotReached) && usual.is_some_and(|usual| usual != state);
-            Cell { state, differs, ms }
+        let cells = Stage::ALL.iter().zip(&best).map(|(&stage, best)| {
+            let (state, ms) = step(&report, stage);
+            Cell { state, differs: badness(state) > *best, ms }
         });
         let cells = cells.collect();
         Row { location, report, cells }
@@ -95,11 +92,14 @@ fn compare(reports: Vec<(String, Report)>) -> Vec<Row> {
     reports.into_iter().map(row).collect()
 }
 
-/// The state that most rows have, the better one of equals; steps that were skipped or not reached have no vote.
-fn commonest(states: impl Iterator<Item = State> + Clone) -> Option<State> {
-    let count = |wanted: State| states.clone().filter(|state| *state == wanted).count();
-    let order = [State::Fail, State::Warn, State::Pass];
-    order.into_iter().filter(|state| count(*state) > 0).max_by_key(|state| count(*state))
+/// What is skipped works as well as what passes; what was not reached only follows from the step that failed.
+fn badness(state: State) -> Option<u8> {
+    match state {
+        State::Pass | State::Skip => Some(0),
+        State::Warn => Some(1),
+        State::Fail => Some(2),
+        State::NotReached => None,
+    }
 }
 
 /// The same table for a terminal, transposed: a line per step, since a terminal is narrow and has few databases.
@@ -114,6 +114,7 @@ fn text(rows: &[Row]) -> String {
     for number in 1..=rows.len() {
         let _ = write!(out, "  {number:<11}");
     }
+    out.truncate(out.trim_end_matches(' ').len());
     out.push('\n');
     for (at, stage) in Stage::ALL.iter().enumerate() {
         let _ = write!(out, "{:WIDTH$}", stage.name());
@@ -121,11 +122,11 @@ fn text(rows: &[Row]) -> String {
             let cell = &row.cells[at];
             let _ = write!(out, " {}{:<11}", if cell.differs { '*' } else { ' ' }, word(cell.state));
         }
-        out.truncate(out.trim_end().len());
+        out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
     }
     if rows.iter().any(|row| row.cells.iter().any(|cell| cell.differs)) {
-        out.push_str("\n* differs from most of the others\n");
+        out.push_str("\n* worse here than elsewhere\n");
     }
     out
 }
@@ -149,5 +150,38 @@ fn word(state: State) -> &'static str {
         State::Warn => "warn",
         State::Skip => "skip",
         State::NotReached => "not reached",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::Step;
+
+    fn report(states: &[State]) -> (String, Report) {
+        let steps = Stage::ALL.iter().zip(states).map(|(&stage, &state)| Step {
+            stage,
+            state,
+            ms: 0.0,
+            tried: String::new(),
+            says: String::new(),
+            evidence: Vec::new(),
+        });
+        ("/x".into(), Report { database: String::new(), steps: steps.collect(), failure: None, warnings: Vec::new() })
+    }
+
+    fn marks(reports: &[&[State]]) -> Vec<Vec<usize>> {
+        let rows = compare(reports.iter().map(|states| report(states)).collect());
+        let marked = |row: &Row| (0..row.cells.len()).filter(|&at| row.cells[at].differs).collect();
+        rows.iter().map(marked).collect()
+    }
+
+    #[test]
+    fn the_step_that_went_worse_stands_out_and_not_what_follows_from_it() {
+        use State::{Fail, NotReached, Pass, Skip, Warn};
+        assert_eq!(marks(&[&[Pass, Pass, Skip], &[Pass, Fail, NotReached]]), [vec![], vec![1]]);
+        assert_eq!(marks(&[&[Pass, Warn], &[Pass, Fail], &[Skip, Pass]]), [vec![1], vec![1], vec![]]);
+        assert_eq!(marks(&[&[Fail, NotReached], &[Fail, NotReached]]), [[0; 0], []], "no difference");
+        assert_eq!(marks(&[&[Fail, NotReached]]), [[0; 0]], "nothing to compare with");
     }
 }

@@ -462,6 +462,18 @@ fn rows_go_into_a_real_database_and_come_back_as_they_were() {
 }
 
 #[test]
+fn a_check_makes_the_default_database_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("named.db");
+    assert_eq!(Site::sqlite(&file).get("/check").status, 503);
+    assert!(!file.exists());
+    let default = Site::sqlite(&file).set(|settings| settings.is_default_database = true);
+    let response = default.answer(&mut Asked::get("/check?format=text").trusted());
+    assert_eq!(response.status, 200, "{}", text(&response));
+    assert!(file.exists());
+}
+
+#[test]
 #[cfg(debug_assertions)]
 #[should_panic(expected = "asked to panic")]
 fn a_debug_build_panics_on_request() {

@@ -52,6 +52,9 @@ pub fn headline(report: &Report, colour: Colour) -> String {
 pub fn instruction(fix: &Fix) -> String {
     let place = one_line(&fix.place);
     let how = match fix.kind {
+        // some places say it themselves
+        FixKind::PgHba | FixKind::PgIdent if place.contains("first line") => format!("in {place}"),
+        FixKind::Httpd if place.starts_with("httpd's configuration") => format!("in {place}"),
         FixKind::PgHba | FixKind::PgIdent => format!("as the first line of {place}"),
         FixKind::Sql => format!("in {place}"),
         FixKind::Shell => format!("as root, {place}"),
