@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::sync::{Mutex, lock};
-use super::turns::{Busy, Called, Found, Party, Patience, Turn, Turns};
+use super::turns::{Busy, Called, Found, Party, Turn, Turns};
 
 /// The questions (`K`) that wait for a turn, each with what those who asked it brought (`I`) and will get (`V`).
 pub struct Batches<K, I, V> {
     waiting: Mutex<HashMap<K, Arc<Batch<I, V>>>>,
+    binding: bool,
 }
 
 struct Batch<I, V> {
@@ -63,8 +65,14 @@ impl From<Busy> for Unanswered {
 }
 
 impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
+    /// Whoever has waited long enough may go at any time.
     pub fn new() -> Self {
-        Self { waiting: Mutex::new(HashMap::new()) }
+        Self { waiting: Mutex::new(HashMap::new()), binding: false }
+    }
+
+    /// Whoever has waited long enough may go until his turn has begun: see [`Party::new`].
+    pub fn binding() -> Self {
+        Self { binding: true, ..Self::new() }
     }
 
     /// The answer of `work`, or of the `work` of another caller with an equal key that began after this call did and
@@ -74,7 +82,7 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
         turns: &Turns,
         key: K,
         brought: I,
-        patience: Patience,
+        deadline: Instant,
         work: impl FnOnce(&mut Turn<'_>, Vec<I>) -> Answers<V>,
     ) -> Result<V, Unanswered> {
         let mut waiting = lock(&self.waiting);
@@ -87,7 +95,7 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
                     return work(&mut turn, vec![brought]).first().ok_or(Unanswered::Panicked);
                 }
                 Found::Queue(queue) => {
-                    let batch = Arc::new(Batch::new());
+                    let batch = Arc::new(Batch::new(self.binding));
                     waiting.insert(key.clone(), Arc::clone(&batch));
                     (turns.enqueue(queue, &batch.party), batch)
                 }
@@ -96,7 +104,7 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
         drop(waiting);
         // the queue is locked: the party's turn cannot begin before we have sat down
         let seat = batch.sit(brought);
-        let called = turns.wait_in(queue, &batch.party, patience, || batch.leave(seat));
+        let called = turns.wait_in(queue, &batch.party, deadline, || batch.leave(seat));
         if batch.party.is_closed() {
             self.forget(&key, &batch);
         }
@@ -116,8 +124,8 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
 }
 
 impl<I, V: Clone> Batch<I, V> {
-    fn new() -> Self {
-        Self { party: Arc::default(), brought: Mutex::new(Vec::new()), answers: Mutex::new(None) }
+    fn new(binding: bool) -> Self {
+        Self { party: Arc::new(Party::new(binding)), brought: Mutex::new(Vec::new()), answers: Mutex::new(None) }
     }
 
     fn sit(&self, brought: I) -> usize {

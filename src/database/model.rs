@@ -63,7 +63,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use batch::{Answers, Batches, Unanswered};
-use turns::{Gate, Patience, Turn, Turns};
+use turns::{Gate, Turn, Turns};
 
 /// What is asked in a model: `key`, by somebody who waits this long, whose own work may panic.
 #[derive(Clone, Copy)]
@@ -108,7 +108,7 @@ impl World {
         sync::restart();
         Arc::new(Self {
             batches: Batches::new(),
-            writes: Batches::new(),
+            writes: Batches::binding(),
             stored: std::sync::Mutex::default(),
             acknowledged: std::sync::Mutex::default(),
             turns: Turns::new(places, &Arc::new(Gate::new(64))),
@@ -138,11 +138,11 @@ impl World {
             }
             (ask.key, began)
         };
-        let patience = Patience { deadline: sync::now() + ask.patience, sees_it_through: ask.kind == Kind::Brings };
+        let deadline = sync::now() + ask.patience;
         let answer = catch_unwind(AssertUnwindSafe(|| match ask.kind {
-            Kind::Alone => Ok(work(&mut self.turns.take(patience.deadline)?)),
-            Kind::Shares => self.batches.answer(&self.turns, ask.key, (), patience, |turn, _| Answers::All(work(turn))),
-            Kind::Brings => self.writes.answer(&self.turns, ask.key, arrived, patience, |turn, brought| {
+            Kind::Alone => Ok(work(&mut self.turns.take(deadline)?)),
+            Kind::Shares => self.batches.answer(&self.turns, ask.key, (), deadline, |turn, _| Answers::All(work(turn))),
+            Kind::Brings => self.writes.answer(&self.turns, ask.key, arrived, deadline, |turn, brought| {
                 let (key, _) = work(turn);
                 self.stored.lock().unwrap().extend(&brought);
                 Answers::Each(brought.into_iter().map(|arrived| (key, arrived)).collect())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Answers, Batches, Unanswered};
 use super::sync::lock;
-use super::turns::{Busy, Gate, Patience, Turn, Turns};
+use super::turns::{Busy, Gate, Turn, Turns};
 use super::{About, Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
 
 /// What a request that is turned away is told to wait before it asks again.
@@ -133,7 +133,7 @@ impl Services {
             about: Mutex::default(),
             pinged: Mutex::default(),
             pings: Batches::new(),
-            writes: Batches::new(),
+            writes: Batches::binding(),
         });
         all.push(Arc::clone(&service));
         service
@@ -200,10 +200,8 @@ impl Service {
             let mut turn = turn.map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;
             return self.attempt(&mut turn, |connection| connection.insert(stuff, things)).map_err(NotStored::from);
         }
-        // what was taken to the database cannot be taken back
-        let patience = Patience { sees_it_through: true, ..self.patience() };
         let row = (stuff.to_owned(), things.to_owned());
-        let answer = self.writes.answer(&self.turns, (), row, patience, |turn, rows| {
+        let answer = self.writes.answer(&self.turns, (), row, self.deadline(), |turn, rows| {
             let rows: Vec<_> = rows.iter().map(|(stuff, things)| (stuff.as_str(), things.as_str())).collect();
             match self.attempt(turn, |connection| connection.insert_together(&rows)) {
                 Ok(each) => Answers::Each(each.into_iter().map(|answer| answer.map_err(NotStored::from)).collect()),
@@ -228,7 +226,7 @@ impl Service {
         if let Some(answer) = self.last_ping() {
             return answer;
         }
-        let answer = self.pings.answer(&self.turns, (), (), self.patience(), |turn, _| {
+        let answer = self.pings.answer(&self.turns, (), (), self.deadline(), |turn, _| {
             // those who waited while another asked have his answer
             Answers::All(self.last_ping().unwrap_or_else(|| {
                 let began = Instant::now();
@@ -279,12 +277,8 @@ impl Service {
     }
 
     /// When a request that arrives now has waited long enough.
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.limits.wait
-    }
-
-    pub(super) fn patience(&self) -> Patience {
-        Patience { deadline: self.deadline(), sees_it_through: false }
     }
 
     /// Runs `work` on an idle connection or a fresh one; if an idle one had died and nothing was done, on a

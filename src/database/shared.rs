@@ -33,7 +33,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
         }
         let key = (std::ptr::from_ref(service).addr(), key);
         let read = |turn: &mut Turn<'_>, _| Answers::All(service.read(turn, work));
-        let answer = self.batches.answer(service.turns(), key, (), service.patience(), read);
+        let answer = self.batches.answer(service.turns(), key, (), service.deadline(), read);
         answer.unwrap_or_else(|why| Err(why.into()))
     }
 }

@@ -20,7 +20,7 @@ use super::sync::{AtomicU8, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, loc
 /// How long work may take before waiting for it is rationed. A healthy database answers a page in a few milliseconds.
 pub const YOUNG: Duration = Duration::from_millis(100);
 
-/// How long whoever sees it through sleeps at a time; the bell wakes him before.
+/// How long whoever is bound sleeps at a time; the bell wakes him before.
 const BOUND: Duration = Duration::from_secs(60);
 
 /// The threads of a child that a sick database may hold, over all its databases.
@@ -45,12 +45,12 @@ impl Gate {
         self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
     }
 
-    fn enter(&self) {
-        self.held.fetch_add(1, Ordering::SeqCst);
+    fn enter(&self, many: u32) {
+        self.held.fetch_add(many, Ordering::SeqCst);
     }
 
-    fn leave(&self) {
-        self.held.fetch_sub(1, Ordering::SeqCst);
+    fn leave(&self, many: u32) {
+        self.held.fetch_sub(many, Ordering::SeqCst);
     }
 }
 
@@ -60,7 +60,7 @@ pub struct Busy;
 
 /// The places of one database, and the queue before them.
 pub struct Turns {
-    places: usize,
+    places: u32,
     gate: Arc<Gate>,
     state: Mutex<State>,
 }
@@ -82,14 +82,16 @@ struct Run {
     number: u64,
     began: Instant,
     party: Option<Arc<Party>>,
+    /// Requests that cannot go before it ends.
+    holds: u32,
 }
 
 /// Requests that wait for one turn. What it holds is only touched under the lock of its [`Turns`].
-#[derive(Default)]
 pub struct Party {
     bell: Condvar,
     phase: AtomicU8,
     members: AtomicU32,
+    binds: bool,
 }
 
 /// Waits in the queue; takes members.
@@ -109,15 +111,6 @@ pub enum Called<'a> {
     Answered,
 }
 
-/// How long a member waits.
-#[derive(Clone, Copy)]
-pub struct Patience {
-    pub deadline: Instant,
-    /// Once his party's turn has begun he waits for its end, however long that takes: what he asked for cannot be
-    /// taken back. The work itself ends within its own limits.
-    pub sees_it_through: bool,
-}
-
 /// A place, until dropped.
 pub struct Turn<'a> {
     turns: &'a Turns,
@@ -134,6 +127,10 @@ pub enum Found<'a> {
 }
 
 impl State {
+    fn taken(&self) -> usize {
+        self.running.len() + self.granted
+    }
+
     /// When the work began that a member of the party waits for: the party's own, or else what was begun last,
     /// since as long as any place is taken anew places do come free.
     fn awaited(&self, party: &Arc<Party>) -> Option<Instant> {
@@ -143,6 +140,13 @@ impl State {
 }
 
 impl Party {
+    /// A party that `binds` keeps its members once its turn has begun, however long that takes: what they asked for
+    /// cannot be taken back. (The work itself ends within its own limits.) So all of them count as at work, and it
+    /// takes few of them.
+    pub fn new(binds: bool) -> Self {
+        Self { bell: Condvar::new(), phase: AtomicU8::new(WAITING), members: AtomicU32::new(0), binds }
+    }
+
     /// Whether nobody can join it any more.
     pub fn is_closed(&self) -> bool {
         self.phase.load(Ordering::SeqCst) > GRANTED
@@ -153,19 +157,18 @@ impl Turns {
     /// `places` requests may be at work at once; never more than the gate lets through, so that
     /// one database cannot take more of the child than that.
     pub fn new(places: u32, gate: &Arc<Gate>) -> Self {
-        let places = places.clamp(1, gate.most) as usize;
+        let places = places.clamp(1, gate.most);
         Self { places, gate: Arc::clone(gate), state: Mutex::default() }
     }
 
     /// A turn of one's own.
     pub fn take(&self, deadline: Instant) -> Result<Turn<'_>, Busy> {
-        let patience = Patience { deadline, sees_it_through: false };
         let queue = match self.arrive()? {
             Found::Turn(turn) => return Ok(turn),
             Found::Queue(queue) => queue,
         };
-        let party = Arc::default();
-        match self.wait_in(self.enqueue(queue, &party), &party, patience, || ())? {
+        let party = Arc::new(Party::new(false));
+        match self.wait_in(self.enqueue(queue, &party), &party, deadline, || ())? {
             Called::ToWork(turn) => Ok(turn),
             Called::Answered => unreachable!("a party of one is answered by nobody else"),
         }
@@ -174,7 +177,7 @@ impl Turns {
     /// Takes a free place if nobody waits for one; else stands before the queue.
     pub fn arrive(&self) -> Result<Found<'_>, Busy> {
         let mut state = lock(&self.state);
-        if state.running.len() + state.granted >= self.places || !state.queue.is_empty() {
+        if state.taken() >= self.places as usize || !state.queue.is_empty() {
             return Ok(Found::Queue(Queue(state)));
         }
         if state.failed && self.gate.is_full() {
@@ -193,7 +196,8 @@ impl Turns {
     /// Joins a party that still takes members.
     pub fn join(&self, party: &Party) -> Option<Queue<'_>> {
         let state = lock(&self.state);
-        if party.is_closed() {
+        let most = if party.binds { (self.gate.most / self.places).max(1) } else { u32::MAX };
+        if party.is_closed() || party.members.load(Ordering::SeqCst) >= most {
             return None;
         }
         party.members.fetch_add(1, Ordering::SeqCst);
@@ -206,10 +210,9 @@ impl Turns {
         &'a self,
         queue: Queue<'a>,
         party: &Arc<Party>,
-        patience: Patience,
+        deadline: Instant,
         leaving: impl FnOnce(),
     ) -> Result<Called<'a>, Busy> {
-        let Patience { deadline, sees_it_through } = patience;
         let mut state = queue.0;
         let mut passed = false;
         let outcome = loop {
@@ -224,7 +227,11 @@ impl Turns {
             }
             let now = now();
             let old = state.awaited(party).unwrap_or(now) + YOUNG;
-            let bound = phase == RUNNING && sees_it_through;
+            let bound = phase == RUNNING && party.binds;
+            if bound && std::mem::take(&mut passed) {
+                // he is now counted with those at work
+                self.gate.leave(1);
+            }
             if !bound && (now >= deadline || (now >= old && !passed && !self.pass(&mut passed))) {
                 self.abandon(&mut state, party);
                 if phase == WAITING {
@@ -241,7 +248,7 @@ impl Turns {
         };
         drop(state);
         if passed {
-            self.gate.leave();
+            self.gate.leave(1);
         }
         outcome
     }
@@ -252,13 +259,17 @@ impl Turns {
     }
 
     fn begin(&self, state: &mut State, party: Option<Arc<Party>>) -> Turn<'_> {
-        self.gate.enter();
+        let mut holds = 1;
         if let Some(party) = &party {
             party.phase.store(RUNNING, Ordering::SeqCst);
+            if party.binds {
+                holds = party.members.load(Ordering::SeqCst);
+            }
         }
+        self.gate.enter(holds);
         let number = state.next_number;
         state.next_number += 1;
-        state.running.push(Run { number, began: now(), party });
+        state.running.push(Run { number, began: now(), party, holds });
         Turn { turns: self, number, failed: false }
     }
 
@@ -273,7 +284,7 @@ impl Turns {
 
     /// Gives free places to those who wait longest.
     fn grant(&self, state: &mut State) {
-        while state.running.len() + state.granted < self.places {
+        while state.taken() < self.places as usize {
             let Some(party) = state.queue.pop_front() else { break };
             party.phase.store(GRANTED, Ordering::SeqCst);
             state.granted += 1;
@@ -296,14 +307,14 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = lock(&self.turns.state);
         state.failed = self.failed;
-        if let Some(place) = state.running.iter().position(|run| run.number == self.number)
-            && let Some(party) = state.running.swap_remove(place).party
-        {
+        let place = state.running.iter().position(|run| run.number == self.number);
+        let ended = place.map(|place| state.running.swap_remove(place));
+        if let Some(party) = ended.as_ref().and_then(|run| run.party.as_ref()) {
             party.phase.store(OVER, Ordering::SeqCst);
             party.bell.notify_all();
         }
         self.turns.grant(&mut state);
         drop(state);
-        self.turns.gate.leave();
+        self.turns.gate.leave(ended.map_or(0, |run| run.holds));
     }
 }

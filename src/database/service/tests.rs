@@ -35,6 +35,15 @@ struct Database {
 }
 
 impl Database {
+    /// Hangs as soon as this many more rows are stored.
+    fn hang_after(&self, rows: u64) {
+        let end = self.rows.load(Ordering::SeqCst) + rows;
+        while self.rows.load(Ordering::SeqCst) < end {
+            thread::yield_now();
+        }
+        self.hang(true);
+    }
+
     fn hang(&self, hangs: bool) {
         *self.hangs.lock().unwrap() = hangs;
         self.released.notify_all();
@@ -485,6 +494,27 @@ fn rows_that_wait_are_stored_together_each_with_its_own_answer() {
     ids.sort_unstable();
     assert_eq!(ids, (1..=16).collect::<Vec<_>>());
     assert!(world.database.asked.load(Ordering::SeqCst) <= 4, "{:?} commits", world.database.asked);
+}
+
+#[test]
+fn rows_that_hang_together_are_as_few() {
+    let world = World::new(25, 1);
+    world.database.groups.store(true, Ordering::SeqCst);
+    world.database.slow.store(20, Ordering::SeqCst);
+    let answers = thread::scope(|scope| {
+        // the first commit ends in time, the next one, of several rows, hangs
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(5));
+            scope.spawn(|| world.database.hang_after(1));
+            thread::sleep(Duration::from_millis(700));
+            world.database.hang(false);
+        });
+        together(24, |_| world.service.insert("a", "b"))
+    });
+    let held = answers.iter().filter(|(_, took)| *took > Duration::from_millis(400)).count();
+    assert_eq!(held, 6, "{answers:?}");
+    let saved = answers.iter().filter(|(answer, _)| answer.is_ok()).count() as u64;
+    assert_eq!(world.database.rows.load(Ordering::SeqCst), saved);
 }
 
 #[test]
