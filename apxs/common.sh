@@ -53,7 +53,6 @@ package_of() {
         debian:openssl) echo libssl-dev ;;
         debian:postgresql) echo postgresql ;;
         debian:chromedriver) echo chromium-driver ;;
-        debian:nghttp) echo nghttp2-client ;;
         debian:ip) echo iproute2 ;;
         debian:nft) echo nftables ;;
         debian:ps) echo procps ;;
@@ -68,7 +67,6 @@ package_of() {
         redhat:sqlite) echo sqlite-devel ;;
         redhat:openssl) echo openssl-devel ;;
         redhat:postgresql) echo postgresql-server ;;
-        redhat:nghttp) echo nghttp2 ;;
         redhat:ip) echo iproute ;;
         redhat:nft) echo nftables ;;
         redhat:ps) echo procps-ng ;;
@@ -81,7 +79,6 @@ package_of() {
         macos:pkg-config) echo pkgconf ;;
         macos:openssl) echo openssl@3 ;;
         macos:postgresql) echo postgresql@16 ;;
-        macos:nghttp) echo nghttp2 ;;
         macos:sqlite3) echo sqlite ;;
         *) echo "$1" ;;
     esac
@@ -191,7 +188,12 @@ install_packages() {
                 warn "apt-get update failed; going on with the lists that are here"
             as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" </dev/null
             ;;
-        redhat) as_root dnf -q -y install "$@" </dev/null ;;
+        redhat)
+            # RHEL and its rebuilds have the browser and the pooler in EPEL only
+            [ -e /etc/fedora-release ] || rpm -q epel-release >/dev/null 2>&1 ||
+                as_root dnf -q -y install epel-release </dev/null || true
+            as_root dnf -q -y install "$@" </dev/null
+            ;;
         macos) brew install -q "$@" </dev/null ;;
         *) return 1 ;;
     esac
