@@ -48,7 +48,9 @@ pub fn get(request: &mut dyn Request, place: &Place) -> Response {
         return explain(request, format, &String::from_utf8_lossy(id));
     }
     let all = place.tells_all(request);
-    let mut report = examine(request, place);
+    let Some(mut report) = examine(request, place) else {
+        return busy(request, format);
+    };
     log(request, place, &report);
     if !all {
         report = Arc::new(for_strangers(&report));
@@ -76,14 +78,20 @@ fn log(request: &dyn Request, place: &Place, report: &Report) {
     }
 }
 
-/// Examines the place's database, or shares the examination that already runs.
-pub fn examine(request: &dyn Request, place: &Place) -> Arc<Report> {
+/// Too many checks at once: nobody waits in line for one.
+pub fn busy(request: &dyn Request, format: Format) -> Response {
+    let message = "Other checks are under way in this process of the server. Please try again in a moment.";
+    problem::problem_as(format, request, 503, "Busy with other checks", message).with("Retry-After", "1")
+}
+
+/// Examines the place's database, or shares the examination that already runs; `None` when too many do.
+pub fn examine(request: &dyn Request, place: &Place) -> Option<Arc<Report>> {
     examine_as(request.base(), place, place.tells_all(request))
 }
 
 /// The same for a Location that is not the request's own. Probes that leave a trace in the server's log run only
 /// for a person who may see what they find.
-pub fn examine_as(location: &str, place: &Place, on_request: bool) -> Arc<Report> {
+pub fn examine_as(location: &str, place: &Place, on_request: bool) -> Option<Arc<Report>> {
     if place.settings.is_default_database {
         // a check creates nothing, but this database is made by whoever uses it first; why it could not be made
         // is what the ladder tells
@@ -97,7 +105,7 @@ pub fn examine_as(location: &str, place: &Place, on_request: bool) -> Arc<Report
         root: "/".into(),
         within: limits.connect + limits.query + FOR_PROBES,
     };
-    CHILD.examiner.examine(&place.settings.target, place.settings, &circumstances)
+    CHILD.examine(place, &circumstances)
 }
 
 /// What anybody may know at DBTestDetail brief: which step failed and the id, but no name, address or path.

@@ -147,7 +147,11 @@ fn investigate(request: &dyn Request, place: &Place, error: &Error) -> Known {
         log(request, place, &quick, &quick, error.stage, error);
         return known;
     }
-    let report = check::examine(request, place);
+    let Some(report) = check::examine(request, place) else {
+        known.said = Some(error.to_string());
+        log(request, place, &quick, &quick, error.stage, error);
+        return known;
+    };
     match (&report.failure, report.failed_at()) {
         // the ladder knows more than the error alone
         (Some(failure), Some(stage)) => {

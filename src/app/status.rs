@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::check::{examine_as, for_strangers};
+use super::check::{busy, examine_as, for_strangers};
 use super::http::{Request, Response};
 use super::negotiate::Format;
 use super::{PlaceView, problem, render, style, wanted_format};
@@ -51,8 +51,11 @@ pub fn answer(request: &mut dyn Request, places: &[PlaceView]) -> Response {
         // this handler owns one address only: the sheet is served under it
         return style::sheet(version);
     }
-    let rows = compare(places.iter().map(|view| examined(request, view)).collect());
     let format = wanted_format(request, &[Format::Html, Format::Text, Format::Json]);
+    let Some(reports) = places.iter().map(|view| examined(request, view)).collect() else {
+        return busy(request, format);
+    };
+    let rows = compare(reports);
     let failing = rows.iter().filter(|row| row.report.verdict() == Verdict::Fail).count();
     let body = match format {
         Format::Html => {
@@ -66,11 +69,11 @@ pub fn answer(request: &mut dyn Request, places: &[PlaceView]) -> Response {
     Response::whole(status, format.content_type(), Arc::new(body))
 }
 
-fn examined(request: &dyn Request, view: &PlaceView) -> (String, Report) {
+fn examined(request: &dyn Request, view: &PlaceView) -> Option<(String, Report)> {
     let all = view.place.tells_all(request);
-    let report = examine_as(view.location, &view.place, all);
+    let report = examine_as(view.location, &view.place, all)?;
     let report = if all { Report::clone(&report) } else { for_strangers(&report) };
-    (view.location.to_owned(), report)
+    Some((view.location.to_owned(), report))
 }
 
 /// Lays the reports side by side and marks each step that went worse than the same step of another database.

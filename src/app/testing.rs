@@ -277,9 +277,13 @@ impl Site {
         self
     }
 
-    pub fn answer(&self, asked: &mut Asked) -> Response {
+    pub fn with_place<T>(&self, work: impl FnOnce(&Place) -> T) -> T {
         let settings = Arc::new(self.settings.clone());
-        super::answer(asked, &Place { settings: &settings, services: &self.services, children: 4 })
+        work(&Place { settings: &settings, services: &self.services, children: 4 })
+    }
+
+    pub fn answer(&self, asked: &mut Asked) -> Response {
+        self.with_place(|place| super::answer(asked, place))
     }
 
     pub fn get(&self, url: &str) -> Response {
@@ -287,9 +291,10 @@ impl Site {
     }
 
     pub fn status(&self, asked: &mut Asked, locations: &[&str]) -> Response {
-        let settings = Arc::new(self.settings.clone());
-        let place = Place { settings: &settings, services: &self.services, children: 4 };
-        let views: Vec<PlaceView> = locations.iter().map(|location| PlaceView { location, place }).collect();
-        super::status(asked, &views)
+        self.with_place(|place| {
+            let views: Vec<PlaceView> =
+                locations.iter().map(|location| PlaceView { location, place: *place }).collect();
+            super::status(asked, &views)
+        })
     }
 }

@@ -32,9 +32,11 @@ enum Outcome {
 
 impl Examiner {
     /// Examines `target`, or waits for the examination of it that is already running and shares its answer.
-    /// The key is what decides the answer: the target and the table, as configured.
+    /// The key is what decides the answer: the target and the table, as configured, and who asks.
     pub fn examine(&self, target: &Arc<dyn Target>, settings: &Resolved, circumstances: &Circumstances) -> Arc<Report> {
-        let key = format!("{}\n{}\n{}", circumstances.location, target.masked(), settings.table);
+        // a person's check sees more than a stranger's
+        let person = if circumstances.on_request { "person" } else { "stranger" };
+        let key = format!("{}\n{}\n{}\n{person}", circumstances.location, target.masked(), settings.table);
         self.share(key, || examine(target, settings, circumstances))
     }
 
