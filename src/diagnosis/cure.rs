@@ -51,12 +51,23 @@ fn lines(obstacle: &Obstacle, who: &Who) -> Option<(Vec<String>, Then)> {
             lines.extend(beyond(obstacle, who));
             Some((lines, Then::None))
         }
+        Trouble::NotSearchable | Trouble::NotReadable | Trouble::NotWritable
+            if seen
+                .is_some_and(|seen| who.is_member_too_late(seen.gid) && seen.group_allows(needed(obstacle, seen))) =>
+        {
+            // nothing to change: a process keeps the groups that it was started with
+            Some((vec![format!("id -nG {}", word(&who.user))], Then::Restart))
+        }
         Trouble::NotSearchable | Trouble::NotReadable | Trouble::NotWritable => {
             only(grant(seen?, needed(obstacle, seen?), who))
         }
         Trouble::AclMask => {
             let bits = if obstacle.at == obstacle.path { needed(obstacle, seen?) } else { SEARCH };
             only(grant(seen?, bits, who))
+        }
+        Trouble::WrongType(_) if obstacle.need == Need::ReadWrite => {
+            let aside = format!("{}.set-aside", obstacle.at.display());
+            only(format!("mv {at} {}", word(&aside)))
         }
         Trouble::Immutable => only(format!("chattr -i {at}")),
         Trouble::AppendOnly => only(format!("chattr -a {at}")),
@@ -162,7 +173,7 @@ fn sandbox(obstacle: &Obstacle, mount: &Path, who: &Who) -> (Vec<String>, Then) 
         }
         None => {
             // the server's parent process lives in the same namespace as this child
-            let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+            let parent = &who.parent;
             let line = format!("nsenter --target {parent} --mount -- mount -o remount,bind,rw {}", quote(mount));
             (vec![line], Then::None)
         }

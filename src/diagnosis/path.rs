@@ -161,6 +161,10 @@ impl Seen {
         }
     }
 
+    pub fn is_link(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFLNK
+    }
+
     pub fn is_directory(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFDIR
     }
@@ -183,6 +187,11 @@ impl Seen {
         }
         let class = if who.is_in_group(self.gid) { self.mode >> 3 } else { self.mode };
         class & bits == bits
+    }
+
+    /// Whether the group of the file may do `bits`.
+    pub fn group_allows(&self, bits: u32) -> bool {
+        self.mode >> 3 & bits == bits
     }
 
     /// "drwxr-x--- root:adm /var/log".

@@ -47,6 +47,9 @@ pub struct Who {
     pub file_size_kills: bool,
     /// What is mounted in this process' mount namespace, in order.
     pub mounts: Vec<Mount>,
+    /// The httpd process that forked this one, as a word for a shell: its id, or a command that finds it where this is
+    /// only a run of `httpd -t`.
+    pub parent: String,
     /// The systemd unit that runs httpd, e.g. "apache2.service".
     pub unit: Option<String>,
     /// Names in /etc/passwd and /etc/group.
@@ -93,6 +96,7 @@ impl Who {
             file_size: limit(&limits, "Max file size", 0),
             file_size_kills: !is_signal_survived(&status, libc::SIGXFSZ),
             mounts: mounts::parse(&read(root, "proc/self/mountinfo")),
+            parent: parent(root),
             unit: unit(&read(root, "proc/self/cgroup")),
             names,
             pg_environment: pg_environment(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())),
@@ -106,6 +110,11 @@ impl Who {
 
     pub fn is_in_group(&self, gid: u32) -> bool {
         self.groups.iter().any(|(group, _)| *group == gid)
+    }
+
+    /// Whether /etc/group has this user in a group that the process does not have: it was added after the start.
+    pub fn is_member_too_late(&self, gid: u32) -> bool {
+        !self.is_in_group(gid) && self.names.is_member(gid, &self.user)
     }
 
     /// The SELinux type of the domain ("httpd_t"), when SELinux enforces.
@@ -206,6 +215,14 @@ impl Names {
         name(&self.passwd, uid).unwrap_or_else(|| uid.to_string())
     }
 
+    /// Whether /etc/group lists the user in the group.
+    pub fn is_member(&self, gid: u32, user: &str) -> bool {
+        self.group.lines().any(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            matches!(fields[..], [_, _, number, members] if number.parse() == Ok(gid) && members.split(',').any(|name| name == user))
+        })
+    }
+
     pub fn group(&self, gid: u32) -> String {
         name(&self.group, gid).unwrap_or_else(|| gid.to_string())
     }
@@ -256,6 +273,17 @@ fn name(table: &str, id: u32) -> Option<String> {
 fn limit(limits: &str, row: &str, which: usize) -> Option<u64> {
     let line = limits.lines().find(|line| line.starts_with(row))?;
     line[row.len()..].split_whitespace().nth(which)?.parse().ok()
+}
+
+/// See [`Who::parent`].
+fn parent(root: &Path) -> String {
+    let pid = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+    let place = format!("proc/{pid}");
+    let only_checks = read(root, &format!("{place}/cmdline")).split('\0').any(|argument| argument == "-t");
+    match only_checks {
+        true => format!("$(pgrep -o -x {})", super::cure::word(read(root, &format!("{place}/comm")).trim())),
+        false => pid.to_string(),
+    }
 }
 
 /// The service in the text of /proc/self/cgroup: "0::/system.slice/apache2.service".

@@ -64,7 +64,15 @@ impl Bench<'_> {
             "reload" if pooler => {}
             "reload" if server => self.cluster().reload(),
             "restart" if server => self.cluster().restart(),
-            "reload" => self.httpd().graceful(),
+            "reload" => {
+                // an old child may still take a visitor after the new generation has begun
+                let old = self.httpd().children();
+                self.httpd().graceful();
+                self.httpd().wait("the old children end", |httpd| {
+                    let now = httpd.children();
+                    !now.is_empty() && !old.iter().any(|pid| now.contains(pid))
+                });
+            }
             "restart" => self.httpd().restart(),
             other => panic!("an unknown then: {other}"),
         }

@@ -19,6 +19,39 @@ fn the_file_system_is_read_only() {
 }
 
 #[test]
+fn the_file_system_is_read_only_in_wal_mode() {
+    let make = |site: &Site| {
+        small(site, "mount -t tmpfs -o size=4m tmpfs $DIR");
+        site.sh("mount -o remount,ro $DIR");
+    };
+    Site::with(&format!("PRAGMA journal_mode=wal; {TABLE}")).fault(&["SQD-06"], make, "reach", "DBT0458");
+}
+
+#[test]
+fn a_home_that_is_hidden_from_httpd() {
+    let make = |site: &Site| {
+        site.sh("mkdir -p /run/user/$HTTPD/data; cp -a $DB /run/user/$HTTPD/data/site.db; \
+             chown www-data: /run/user/$HTTPD/data; chmod 755 /run/user");
+        let file = format!("/run/user/{}/data/site.db", site.httpd.pid());
+        site.httpd.edit_conf(|conf| conf.replace(&site.file().display().to_string(), &file));
+        site.httpd.restart();
+        site.sh("nsenter -t $HTTPD -m mount -t tmpfs tmpfs /run/user");
+    };
+    let site = Site::apart();
+    site.passes();
+    make(&site);
+    let (_, report) = site.check();
+    assert_eq!(report["id"].as_str(), Some("DBT0358"), "{report:#}");
+    for fix in report["fixes"].as_array().expect("fixes") {
+        site.apply(fix);
+    }
+    let (status, report) = site.check();
+    site.sh("rm -rf /var/lib/dbtest-site /run/user/$HTTPD");
+    assert_eq!(status, 200, "{report:#}");
+    super::record::note(&["SQD-14"], true, "yes");
+}
+
+#[test]
 fn only_httpd_sees_it_read_only() {
     let make = |site: &Site| {
         site.sh("nsenter -t $HTTPD -m sh -e -c 'mount --bind $DIR $DIR; mount -o remount,ro,bind $DIR'");

@@ -42,6 +42,8 @@ by_commands! {
     table_missing: ["SQC-01"], "sqlite3 $DB 'DROP TABLE stuff'" => "schema" "DBT1050";
     table_of_another_name: ["SQC-01b"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO stuffs'" => "schema" "DBT1050";
     table_is_a_view: ["SQC-11"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO real_stuff; CREATE VIEW stuff AS SELECT * FROM real_stuff'" => "schema" "DBT1053";
+    journal_is_a_directory: ["SQD-15"], "install -d -o www-data $DB-journal" => "reach" "DBT0455";
+    link_leads_round: ["SQF-24b"], "mv $DB $DIR/site2.db; ln -s site.db $DB" => "resolve" "DBT0354";
     column_missing: ["SQC-02"], "sqlite3 $DB 'ALTER TABLE stuff DROP COLUMN things'" => "schema" "DBT1051";
     id_missing: ["SQC-02b"], "sqlite3 $DB 'DROP TABLE stuff; CREATE TABLE stuff (stuff TEXT, things TEXT)'" => "schema" "DBT1051";
 }
@@ -66,6 +68,8 @@ by_statements! {
     trigger_aborts: ["SQC-06c"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(ABORT, 'never'); END;" => "write" "DBT1354";
     trigger_uses_a_missing_table: ["SQC-07"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t AFTER INSERT ON stuff BEGIN INSERT INTO audit VALUES (new.id); END;" => "write" "DBT1354";
     trigger_ignores: ["SQC-09"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(IGNORE); END;" => "write" "DBT1358";
+    strict_types: ["SQC-08"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things INTEGER) STRICT;" => "write" "DBT1353";
+    unique_index_on_a_constant: ["SQC-06d"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE UNIQUE INDEX one ON stuff ((1)); INSERT INTO stuff VALUES (1, 'a', 'b');" => "write" "DBT1353";
     ids_exhausted: ["SQS-04"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY AUTOINCREMENT, stuff TEXT, things TEXT); INSERT INTO stuff VALUES (9223372036854775807, 'a', 'b');" => "write" "DBT1357";
 }
 
@@ -143,6 +147,41 @@ fn another_program_has_an_exclusive_lock() {
 }
 
 #[test]
+fn another_program_reads_for_ever() {
+    locked(
+        &["SQL-02"],
+        "INSERT INTO stuff (stuff, things) VALUES ('a', 'b'), ('c', 'd');",
+        "BEGIN; SELECT * FROM stuff LIMIT 1;",
+        "write",
+        "DBT1350",
+    );
+}
+
+#[test]
+fn a_stopped_program_holds_the_lock() {
+    let site = Site::new();
+    let holder = Background::sqlite3(&site, "BEGIN IMMEDIATE;");
+    site.sh(&format!("kill -STOP {}", holder.0.id()));
+    site.fault_now(&["SQL-01c"], "write", "DBT1350");
+}
+
+#[test]
+fn a_group_that_was_added_after_the_start() {
+    let make = |site: &Site| {
+        site.sh("groupadd -f dbtestlate; usermod -aG dbtestlate www-data; chown root:dbtestlate $DB; chmod 660 $DB");
+    };
+    Site::new().fault(&["SQF-06"], make, "reach", "DBT0467");
+    super::site::sh("gpasswd -d www-data dbtestlate > /dev/null; groupdel dbtestlate");
+}
+
+#[test]
+fn a_file_that_may_only_be_read_serves_a_location_that_only_reads() {
+    let site = Site::at(TABLE, &[], "DBTestReadOnly On");
+    site.sh("chown root: $DB $DIR; chmod 644 $DB");
+    site.passes();
+}
+
+#[test]
 fn a_journal_that_must_be_rolled_back_in_a_directory_of_root() {
     // a process that is killed in the middle of a write leaves a hot journal
     let make = |site: &Site| {
@@ -161,6 +200,28 @@ fn a_journal_that_must_be_rolled_back_in_a_directory_of_root() {
         );
     };
     Site::new().fault(&["SQF-11"], make, "reach", "DBT0465");
+}
+
+#[test]
+fn the_log_of_another_file() {
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO";
+    let make = |site: &Site| {
+        let before = format!(
+            "PRAGMA journal_mode=wal; {fill} stuff (stuff, things) SELECT i, hex(randomblob(200)) FROM n; \
+             PRAGMA wal_checkpoint(TRUNCATE); UPDATE stuff SET things = 'changed' WHERE id % 500 = 0;"
+        );
+        let writer = Background::sqlite3(site, &before);
+        site.sh("cp -a $DB-wal $ABOVE/old-wal");
+        drop(writer);
+        site.sh("rm -f $DB $DB-wal $DB-shm");
+        let now = format!(
+            "CREATE TABLE other (x); {fill} other SELECT hex(randomblob(150)) FROM n; {TABLE} \
+             {fill} stuff (stuff, things) SELECT i, hex(randomblob(150)) FROM n; PRAGMA journal_mode=wal;"
+        );
+        super::site::www_data(&site.file(), &now);
+        site.sh("cp $ABOVE/old-wal $DB-wal; chown www-data: $DB-wal");
+    };
+    Site::new().fault(&["SQF-23"], make, "speaks", "DBT0557");
 }
 
 #[test]

@@ -105,6 +105,10 @@ entries! {
         "In a sticky directory such as /tmp only the owner of a file may remove it, and SQLite must remove the journal.",
         "The directory has the sticky bit, the -journal, -wal or -shm has another owner.",
         "Give the file to the server's user; better, keep the database in a directory of its own.";
+    GROUP_TOO_LATE = "DBT0467": "The server's user is in the right group since after httpd was started",
+        "A process has the groups that it was started with; a group that was added later counts after a restart, not after a reload.",
+        "access(2) says EACCES; /etc/group has the server's user in the file's group, the process does not have it.",
+        "Restart httpd.";
     CANNOT_OPEN = "DBT0469": "SQLite cannot open the file, and the path shows no reason",
         "Every part of the path can be used as far as can be seen from outside.",
         "Code 14 or 8 though stat and access of each part succeed.",
@@ -133,6 +137,10 @@ entries! {
         "The file is healthy, but its schema was made by a newer version (STRICT before 3.37, generated columns before 3.31).",
         "Code 11 while the header and the size of the file are right, before any page of a table was read.",
         "Use a newer libsqlite3 or make the table without what is new.";
+    FOREIGN_WAL = "DBT0557": "The write-ahead log beside the database belongs to another file",
+        "The database was replaced and its old -wal was left: SQLite mixes the pages of both.",
+        "Code 11; without the -wal (opened as immutable) the same file passes quick_check.",
+        "Put the -wal and -shm aside and restart. Replace a database with sqlite3's .restore, or together with all its files.";
     DAMAGED = "DBT0556": "The database is damaged",
         "Pages of the file do not fit together: a copy of a database in use, a write without locks, a failing disk.",
         "Code 11, or PRAGMA quick_check says something else than ok.",

@@ -36,6 +36,8 @@ pub struct Evidence {
     pub blame: Option<Blame>,
     /// How long each step took.
     pub took: Vec<(Stage, Duration)>,
+    /// What the file says without the -wal beside it, when it says nothing sensible with it.
+    pub without_wal: Option<bool>,
     /// Descriptors that this process has open.
     pub open_files: u64,
     /// How many rows the page showed.
@@ -61,6 +63,7 @@ impl Evidence {
             inserted: None,
             blame: None,
             took: vec![(Stage::Resolve, start.elapsed())],
+            without_wal: None,
             open_files: 0,
             rows: None,
         }
@@ -129,20 +132,12 @@ impl Evidence {
         let start = Instant::now();
         let inserted = probe.write(&self.table);
         self.took.push((Stage::Write, start.elapsed()));
-        if matches!(inserted, Err(Cause::Sqlite { .. }) | Ok(Insert::Ignored)) {
-            let triggers: Vec<String> = self
-                .schema
-                .iter()
-                .flat_map(|schema| schema.insert_triggers())
-                .map(|trigger| trigger.name.clone())
-                .collect();
-            let rule = match &inserted {
-                Err(Cause::Sqlite { code, .. }) => is_a_rule(*code),
-                other => matches!(other, Ok(Insert::Ignored)),
-            };
-            if rule {
-                self.blame = Some(probe.blame(&self.table, &triggers));
-            }
+        let rule = match &inserted {
+            Err(Cause::Sqlite { code, .. }) => is_a_rule(*code),
+            other => matches!(other, Ok(Insert::Ignored)),
+        };
+        if let Some(schema) = self.schema.as_ref().filter(|_| rule) {
+            self.blame = Some(probe.blame(&self.table, schema));
         }
         self.inserted = Some(inserted.map_err(at(Stage::Write))?);
         Ok(())
@@ -169,6 +164,10 @@ impl Evidence {
             Err(_) => 0,
         };
         self.look_at_header();
+        let damaged = self.code().is_some_and(|code| code & 0xff == rusqlite::ffi::SQLITE_CORRUPT);
+        if damaged && self.files.has("-wal").is_some_and(|wal| wal.size > 0) {
+            self.without_wal = super::probe::is_whole_without_wal(&self.files.real);
+        }
     }
 
     /// Only for a file that SQLite cannot use (see [`header`]).

@@ -49,7 +49,7 @@ impl Files {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let need = if read_only { Need::Read } else { Need::ReadWrite };
         let directory = real.parent().unwrap_or(Path::new("/")).to_owned();
-        let seen = Seen::look(&real, who).ok();
+        let seen = Seen::look(&real, who).ok().filter(|seen| !seen.is_link());
         let directory_seen = Seen::look(&directory, who).ok();
         let neighbours: Vec<Seen> = BESIDE.iter().filter_map(|end| Seen::look(&beside(&real, end), who).ok()).collect();
         let inodes: Vec<(u64, u64)> = seen.iter().chain(&neighbours).map(|seen| (seen.device, seen.inode)).collect();

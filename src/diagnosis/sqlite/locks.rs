@@ -11,6 +11,8 @@ pub struct Holder {
     pub command: String,
     /// A write lock, and not one that only readers share.
     pub write: bool,
+    /// It is stopped (Ctrl-Z, SIGSTOP): it ends only when it is killed.
+    pub stopped: bool,
     /// It belongs to this very server: the same program, and parent or child of ours or of the same parent.
     pub ours: bool,
 }
@@ -22,7 +24,10 @@ pub fn holders(root: &Path, inodes: &[(u64, u64)]) -> Vec<Holder> {
     for (pid, write) in parse(&text, inodes) {
         match found.iter_mut().find(|holder| holder.pid == pid) {
             Some(holder) => holder.write |= write,
-            None => found.push(Holder { pid, command: command(root, pid), write, ours: is_ours(root, pid) }),
+            None => {
+                let stopped = status(root, pid, "State:").is_some_and(|state| state.starts_with('T'));
+                found.push(Holder { pid, command: command(root, pid), write, stopped, ours: is_ours(root, pid) });
+            }
         }
     }
     found
@@ -68,8 +73,13 @@ fn is_ours(root: &Path, pid: u32) -> bool {
 }
 
 fn parent_of(root: &Path, pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(root.join("proc").join(pid.to_string()).join("status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    status(root, pid, "PPid:")?.parse().ok()
+}
+
+/// A row of /proc/PID/status.
+fn status(root: &Path, pid: u32, row: &str) -> Option<String> {
+    let text = fs::read_to_string(root.join("proc").join(pid.to_string()).join("status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(row)).map(|value| value.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ fn tried(evidence: &Evidence, stage: Stage) -> String {
         Stage::Schema => sqlite(format!("PRAGMA table_xinfo({table})")),
         Stage::Read => sqlite(format!("SELECT id, stuff, things FROM {table} ORDER BY id DESC LIMIT 20")),
         Stage::Write => {
-            sqlite(format!("BEGIN IMMEDIATE; INSERT INTO {table} (stuff, things) VALUES ('check', 'check'); ROLLBACK"))
+            sqlite(format!("BEGIN EXCLUSIVE; INSERT INTO {table} (stuff, things) VALUES ('check', 'check'); ROLLBACK"))
         }
         Stage::Durable => format!("df -h {path}"),
         _ => String::new(),

@@ -53,6 +53,8 @@ pub enum Insert {
 pub enum Blame {
     /// Without this trigger the row goes in.
     Trigger(String),
+    /// Without this unique index the row goes in.
+    Index(String),
     /// Without CHECK the row goes in.
     Check,
     /// Neither, or both at once.
@@ -107,9 +109,10 @@ impl Probe {
         Schema::read(&self.connection, table, page_size).map_err(|error| cause(&error))
     }
 
-    /// BEGIN IMMEDIATE; INSERT; ROLLBACK.
+    /// BEGIN EXCLUSIVE; INSERT; ROLLBACK. Exclusive, because in rollback mode a commit must wait for every reader:
+    /// with less, a row that can be inserted could still never be committed. In WAL mode it is the same as IMMEDIATE.
     pub fn write(&self, table: &Table) -> Result<Insert, Cause> {
-        self.run("BEGIN IMMEDIATE").map_err(|error| cause(&error))?;
+        self.run("BEGIN EXCLUSIVE").map_err(|error| cause(&error))?;
         let inserted = self.insert(table).map_err(|error| cause(&error));
         // SQLite itself ends the transaction when the disk is full
         if !self.connection.is_autocommit() {
@@ -131,11 +134,18 @@ impl Probe {
     }
 
     /// Which rule refuses the row: each is taken away in a transaction that is rolled back.
-    pub fn blame(&self, table: &Table, triggers: &[String]) -> Blame {
-        for trigger in triggers {
-            let drop = format!("DROP TRIGGER {}", super::rebuild::quoted(trigger));
-            if self.goes_in(table, Some(&drop)) {
-                return Blame::Trigger(trigger.clone());
+    pub fn blame(&self, table: &Table, schema: &Schema) -> Blame {
+        let goes_in_without = |kind: &str, name: &str| {
+            self.goes_in(table, Some(&format!("DROP {kind} {}", super::rebuild::quoted(name))))
+        };
+        for trigger in schema.insert_triggers() {
+            if goes_in_without("TRIGGER", &trigger.name) {
+                return Blame::Trigger(trigger.name.clone());
+            }
+        }
+        for index in &schema.indexes {
+            if goes_in_without("INDEX", &index.name) {
+                return Blame::Index(index.name.clone());
             }
         }
         let without_checks = self.connection.pragma_update(None, "ignore_check_constraints", true).is_ok();
@@ -166,6 +176,31 @@ impl Probe {
     fn word(&self, pragma: &str) -> rusqlite::Result<String> {
         self.connection.pragma_query_value(None, pragma, |row| row.get(0))
     }
+}
+
+/// Whether the file is a whole database when the -wal beside it is left out of account: then that belongs to another
+/// file. Asked only of a damaged one. SQLite closes the file of an immutable database without regard for the locks
+/// that other connections of this process hold, so this connection is kept for ever; one for each damaged file.
+pub fn is_whole_without_wal(path: &Path) -> Option<bool> {
+    static KEPT: std::sync::Mutex<Vec<(std::path::PathBuf, Connection)>> = std::sync::Mutex::new(Vec::new());
+    let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !kept.iter().any(|(known, _)| known == path) {
+        if kept.len() >= 8 {
+            return None;
+        }
+        let encoded =
+            percent_encoding::percent_encode(path.as_os_str().as_encoded_bytes(), percent_encoding::NON_ALPHANUMERIC);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(format!("file:{encoded}?immutable=1"), flags).ok()?;
+        kept.push((path.to_owned(), connection));
+    }
+    let (_, connection) = kept.iter().find(|(known, _)| known == path)?;
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).ok()?;
+    if pages > CHECKED_PAGES {
+        return None;
+    }
+    let line = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    Some(line.is_ok_and(|line| line == "ok"))
 }
 
 /// SQLite's error as a cause: its extended code; the driver's own as text.

@@ -131,6 +131,11 @@ pub fn corrupt(evidence: &Evidence) -> Option<Verdict> {
         let cause = format!("{path} is damaged: {said}");
         return Some(verdict(Stage::Speaks, id::DAMAGED, cause, vec![rescue(evidence)], excluded(evidence)));
     }
+    if evidence.without_wal == Some(true) {
+        let cause =
+            format!("{path} is whole, and the write-ahead log beside it belongs to another file that was there before");
+        return Some(verdict(Stage::Speaks, id::FOREIGN_WAL, cause, vec![without_wal(evidence)], excluded(evidence)));
+    }
     if let Some(Header::Sqlite { page_size, pages, .. }) = evidence.header {
         let length = evidence.files.seen.as_ref().map_or(0, |seen| seen.size);
         let whole = u64::from(pages) * u64::from(page_size);
@@ -155,6 +160,19 @@ pub fn corrupt(evidence: &Evidence) -> Option<Verdict> {
     }
     let cause = format!("{path} is damaged{}", said.map(|line| format!(": {line}")).unwrap_or_default());
     Some(verdict(Stage::Speaks, id::DAMAGED, cause, vec![rescue(evidence)], excluded(evidence)))
+}
+
+/// The log, and the index to it, out of the way.
+fn without_wal(evidence: &Evidence) -> Fix {
+    let moves: Vec<String> = ["-wal", "-shm"]
+        .iter()
+        .filter_map(|end| evidence.files.has(end))
+        .map(|seen| {
+            let to = super::super::files::beside(&seen.path, ".set-aside");
+            format!("mv {} {}", quote(&seen.path), quote(&to))
+        })
+        .collect();
+    cure::shell(moves.join("\n"), Then::Restart)
 }
 
 /// What can still be read, in a new file; the old one stays beside it. `.dump` ends with ROLLBACK when it met

@@ -28,6 +28,15 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
         Trouble::Dangling(_) | Trouble::Loop => (id::BROKEN_LINK, near(&evidence.files)),
         Trouble::TooLong => (id::PATH_TOO_LONG, Vec::new()),
         Trouble::NotADirectory(_) => (id::NOT_A_DIRECTORY, not_a_directory(obstacle)),
+        Trouble::NotSearchable if is_inaccessible(obstacle, who) => {
+            let cause = format!(
+                "{} is hidden from httpd: {} is closed in its own view of the file system (systemd's ProtectHome and its kin)",
+                evidence.files.path.display(),
+                obstacle.at.display()
+            );
+            let fixes = moved(&evidence.files, who);
+            return Some(verdict(Stage::Resolve, id::HIDDEN, cause, fixes, other_causes(evidence)));
+        }
         Trouble::NotSearchable if obstacle.at != obstacle.path => (id::NOT_SEARCHABLE, cures(evidence)),
         Trouble::WrongType("a directory") => (id::IS_A_DIRECTORY, databases_in(&obstacle.at)),
         Trouble::WrongType(_) => (id::NOT_A_FILE, near(&evidence.files)),
@@ -78,6 +87,14 @@ fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
     }
     let id = if is_file { id::MISSING_FILE } else { id::MISSING_DIRECTORY };
     verdict(Stage::Resolve, id, obstacle.sentence(who), fixes, other_causes(evidence))
+}
+
+/// systemd puts a directory of its own, closed to everybody, over what InaccessiblePaths= and ProtectHome= name.
+fn is_inaccessible(obstacle: &Obstacle, who: &Who) -> bool {
+    let mount = mounts::of(&who.mounts, &obstacle.at);
+    mount.is_some_and(|mount| {
+        mount.point == obstacle.at && mount.root.to_string_lossy().contains("systemd/inaccessible")
+    })
 }
 
 /// Directories that systemd hides: ProtectHome=.
@@ -181,7 +198,7 @@ pub fn limit_fix(who: &Who, unit_name: &str, name: &str, value: &str) -> Fix {
              systemctl daemon-reload"
         ),
         None => {
-            let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+            let parent = &who.parent;
             format!("prlimit --pid {parent} --{name}={value}")
         }
     };
@@ -207,7 +224,7 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
     let files = &evidence.files;
     let first = files.file.as_ref().or(files.directory.as_ref()).or(files.beside.first());
     if let Some(obstacle) = first {
-        let id = id_of(obstacle, files);
+        let id = id_of(obstacle, files, who);
         let cause = sentence(obstacle, evidence);
         return Some(verdict(Stage::Reach, id, cause, cures(evidence), other_causes(evidence)));
     }
@@ -251,7 +268,7 @@ fn hot_journal(evidence: &Evidence) -> Option<Verdict> {
     Some(verdict(Stage::Reach, id::HOT_JOURNAL, cause, cures(evidence), other_causes(evidence)))
 }
 
-fn id_of(obstacle: &Obstacle, files: &Files) -> &'static str {
+fn id_of(obstacle: &Obstacle, files: &Files, who: &Who) -> &'static str {
     let beside = files.neighbours.iter().any(|seen| seen.path == obstacle.path);
     match &obstacle.trouble {
         Trouble::Immutable | Trouble::AppendOnly => id::ATTRIBUTE,
@@ -260,7 +277,8 @@ fn id_of(obstacle: &Obstacle, files: &Files) -> &'static str {
         Trouble::ReadOnly { only_here: false, .. } => id::READ_ONLY_MOUNT,
         Trouble::Selinux(_) => id::SELINUX,
         Trouble::Refused => id::REFUSED,
-        Trouble::NotReadable | Trouble::NotWritable if beside => id::SIDE_FILE,
+        Trouble::NotReadable | Trouble::NotWritable | Trouble::WrongType(_) if beside => id::SIDE_FILE,
+        Trouble::NotReadable | Trouble::NotWritable if is_member_too_late(obstacle, who) => id::GROUP_TOO_LATE,
         Trouble::NotReadable => id::NOT_READABLE,
         Trouble::NotWritable | Trouble::NotSearchable if obstacle.need == Need::Directory => id::DIRECTORY_NOT_WRITABLE,
         Trouble::NotWritable => id::NOT_WRITABLE,
@@ -269,8 +287,17 @@ fn id_of(obstacle: &Obstacle, files: &Files) -> &'static str {
     }
 }
 
+fn is_member_too_late(obstacle: &Obstacle, who: &Who) -> bool {
+    let bits = if obstacle.need == Need::Read { 4 } else { 6 };
+    obstacle.seen.as_ref().is_some_and(|seen| who.is_member_too_late(seen.gid) && seen.group_allows(bits))
+}
+
 fn sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
     let sentence = obstacle.sentence(&evidence.who);
+    if is_member_too_late(obstacle, &evidence.who) {
+        let group = obstacle.seen.as_ref().map_or("", |seen| seen.group.as_str());
+        return format!("{sentence}; the user is in the group {group}, but was not yet when httpd was started");
+    }
     if obstacle.need == Need::Directory && matches!(obstacle.trouble, Trouble::NotWritable) {
         return format!("{sentence}, where SQLite keeps its journal");
     }

@@ -30,7 +30,9 @@ pub fn busy(evidence: &Evidence) -> Option<Verdict> {
     }
     if strangers.is_empty() {
         let cause = match evidence.files.holders.is_empty() {
-            true => format!("{path} was locked and could not be {what} in time; the lock is gone by now"),
+            true => format!(
+                "{path} was locked and could not be {what} in time; nobody who holds the lock can be seen from here by now"
+            ),
             false => format!(
                 "{path} cannot be {what}: other requests of this server hold it for longer than a request waits"
             ),
@@ -56,8 +58,11 @@ fn name(holder: &Holder) -> String {
 
 /// Ends the programs that hold the lock: SQLite rolls back what they had not committed.
 fn end(holders: &[&Holder]) -> Fix {
-    let pids: Vec<String> = holders.iter().map(|holder| holder.pid.to_string()).collect();
-    cure::shell(format!("kill {}", pids.join(" ")), Then::None)
+    let kills: Vec<String> = holders
+        .iter()
+        .map(|holder| format!("kill {}{}", if holder.stopped { "-KILL " } else { "" }, holder.pid))
+        .collect();
+    cure::shell(kills.join("\n"), Then::None)
 }
 
 /// The file system cannot lock, or cannot share memory.

@@ -15,6 +15,9 @@ use crate::diagnosis::report::{Finding, Fix, Then};
 /// Less than this is not enough for a commit of one row: a page of journal, a page of the file, a page of slack.
 const NOTHING: u64 = 16 * 1024;
 
+/// SQLITE_CONSTRAINT_DATATYPE, since 3.37: newer than the headers that the driver was made from.
+const CONSTRAINT_DATATYPE: i32 = 19 | 12 << 8;
+
 /// Less than this is worth a word.
 const LITTLE: u64 = 8 * 1024 * 1024;
 
@@ -121,8 +124,8 @@ pub fn more_inodes(evidence: &Evidence) -> Vec<Fix> {
 }
 
 /// A mount command that reaches httpd's own view of the file system.
-fn in_namespace(_evidence: &Evidence, command: &str) -> Fix {
-    let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+fn in_namespace(evidence: &Evidence, command: &str) -> Fix {
+    let parent = &evidence.who.parent;
     cure::shell(format!("nsenter --target {parent} --mount -- {command}"), Then::None)
 }
 
@@ -161,6 +164,11 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
             rule_excluded(),
         ));
     }
+    if let Some(Blame::Index(name)) = &evidence.blame {
+        let cause = format!("the unique index {name} of {table} refuses an ordinary row: {said}");
+        let fix = sql(evidence, format!("DROP INDEX {};", rebuild::quoted(name)));
+        return Some(verdict(Stage::Write, id::CONSTRAINT, cause, vec![fix], rule_excluded()));
+    }
     if code & 0xff != ffi::SQLITE_CONSTRAINT && code & 0xff != ffi::SQLITE_MISMATCH {
         return None;
     }
@@ -174,9 +182,23 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
         ffi::SQLITE_CONSTRAINT_TRIGGER => {
             (id::TRIGGER_REFUSES, format!("a trigger of {table} refuses the row: {said}"), Vec::new())
         }
+        CONSTRAINT_DATATYPE => (
+            id::CONSTRAINT,
+            format!("{table} is STRICT and does not take text where the module writes text: {said}"),
+            not_text_columns(evidence),
+        ),
         _ => (id::CONSTRAINT, format!("a constraint of {table} refuses the row: {said}"), Vec::new()),
     };
     Some(verdict(Stage::Write, id, cause, fixes, rule_excluded()))
+}
+
+/// In a STRICT table: the columns become such as take text.
+fn not_text_columns(evidence: &Evidence) -> Vec<Fix> {
+    let Some(schema) = &evidence.schema else { return Vec::new() };
+    let odd = ["stuff", "things"].into_iter().find(|name| {
+        schema.column(name).is_some_and(|column| !["TEXT", "ANY"].contains(&&*column.declared.to_uppercase()))
+    });
+    odd.map(|name| rebuilt(evidence, &Change::Plain(name, "TEXT"))).unwrap_or_default()
 }
 
 fn ignored(evidence: &Evidence) -> Verdict {
