@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection as Driver, OpenFlags};
 
@@ -111,7 +112,11 @@ impl Open {
             // there, fsync alone leaves the row in the drive's cache
             self.driver.pragma_update(None, "fullfsync", true)?;
         }
+        // a connection that fails leaves the files as they were: closing would copy the pages of a log that may belong
+        // to another file into this one, and so damage what was whole
+        self.driver.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         self.driver.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        self.driver.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         self.driver.busy_timeout(limits.query)
     }
 
