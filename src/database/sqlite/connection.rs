@@ -104,6 +104,9 @@ impl Open {
 
     /// Settings of the session, and the first look at the file: whether it is a database at all.
     fn prepare_session(&self, limits: &Limits, deadline: Deadline) -> rusqlite::Result<()> {
+        // a connection that fails leaves the files as they were: closing would copy the pages of a log that may belong
+        // to another file into this one, and so damage what was whole
+        self.driver.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         self.driver.progress_handler(STEPS, Some(move || deadline.is_over()))?;
         self.driver.busy_timeout(limits.connect)?;
         // an acknowledged row survives a power cut
@@ -112,9 +115,6 @@ impl Open {
             // there, fsync alone leaves the row in the drive's cache
             self.driver.pragma_update(None, "fullfsync", true)?;
         }
-        // a connection that fails leaves the files as they were: closing would copy the pages of a log that may belong
-        // to another file into this one, and so damage what was whole
-        self.driver.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         self.driver.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
         self.driver.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         self.driver.busy_timeout(limits.query)

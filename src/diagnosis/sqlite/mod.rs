@@ -192,6 +192,9 @@ fn failure(evidence: &Evidence, stage: Stage) -> Step {
         facts.push(("sqlite_code", code.to_string()));
         facts.push(("sqlite_name", code_name(code).to_owned()));
     }
+    if let Some(whole) = evidence.without_wal {
+        facts.push(("whole_without_wal", whole.to_string()));
+    }
     if let Some(session) = &evidence.session {
         facts.push(("db_readonly", session.read_only.to_string()));
         facts.push(("journal_mode", session.journal_mode.clone()));
