@@ -52,7 +52,7 @@ fn a_peer_that_trickles_is_cut_off_at_the_deadline() {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let _ = stream.read(&mut [0; 512]).unwrap();
+        assert!(stream.read(&mut [0; 512]).unwrap() > 0);
         // AuthenticationOk, then ParameterStatus one byte at a time for ever
         stream.write_all(b"R\0\0\0\x08\0\0\0\0").unwrap();
         for byte in b"S\0\0\0\x0aab\0cd\0".iter().cycle() {

@@ -100,10 +100,12 @@ fn a_server_without_tls_is_named() {
     assert!(error.to_string().contains("does not offer TLS"), "{error}");
 }
 
+/// Makes the server's certificate.
+type Issue = fn(&Pki) -> Certificate;
+
 #[test]
 fn certificates_are_refused_by_their_code() {
     let other = Pki::new("somebody else's authority");
-    type Issue = fn(&Pki) -> Certificate;
     let cases: [(&str, Issue, i32); 4] = [
         ("expired", |pki| pki.issue_for_days("localhost", &["localhost"], -10, -1), 10),
         ("not yet valid", |pki| pki.issue_for_days("localhost", &["localhost"], 1, 10), 9),
