@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::types::{ToSql, Type};
+use bytes::BytesMut;
 
 use crate::database::{About, Cause, Connection, Error, Limits, Page, Row, ServerError, Stage, Table, WriteError};
 
 use super::deadline::Deadline;
-use super::drive::{self, Failure};
+use super::drive::{self, Failure, Outcome};
+use super::exchange::{self, columns};
 use super::failure;
 use super::negotiate::{Session, connect_socket};
 use super::open::Opened;
 use super::settings::PgSettings;
 use super::socket::Address;
-use super::statements::{self, Cache, Prepared, Query};
+use super::statements::{self, How, Query, Value};
 use super::wire::{Broken, Control, Finished, Transport, Wire};
 
 /// For taking back a statement that took too long. On top of its limit, and so short.
@@ -35,7 +36,6 @@ enum Direct {
 
 /// An open connection to PostgreSQL.
 pub struct PgConnection {
-    // first: statements that are dropped after it need not be closed one by one
     session: Session,
     about: About,
     address: Address,
@@ -43,7 +43,10 @@ pub struct PgConnection {
     /// Of the target: a pooler is in between.
     pooled: Arc<AtomicBool>,
     direct: Direct,
-    cache: Cache,
+    /// What this connection has prepared.
+    prepared: Vec<Query>,
+    /// The last request; kept for its memory.
+    request: BytesMut,
     table: Table,
     limits: Limits,
     usable: bool,
@@ -54,8 +57,6 @@ struct Failed {
     failure: Failure,
     sent: bool,
 }
-
-type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 impl PgConnection {
     pub fn new(
@@ -68,8 +69,9 @@ impl PgConnection {
         let about = about(&opened);
         let Opened { session, address, .. } = opened;
         let direct = if pooled.load(Ordering::Relaxed) { Direct::No } else { Direct::Unknown };
-        let (table, limits, cache) = (table.clone(), *limits, Cache::default());
-        Self { session, about, address, settings, pooled, direct, cache, table, limits, usable: true }
+        let (table, limits) = (table.clone(), *limits);
+        let (prepared, request) = (Vec::new(), BytesMut::new());
+        Self { session, about, address, settings, pooled, direct, prepared, request, table, limits, usable: true }
     }
 
     /// Runs statements without parameters, each row a list of texts: for the diagnosis. In one transaction.
@@ -90,15 +92,18 @@ impl PgConnection {
         self.session.connection.parameter(name)
     }
 
-    /// Runs one request to its end.
+    /// Runs one request of the driver's to its end.
     fn run<T>(
         &mut self,
         request: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Failed> {
-        let Session { client: Some(client), connection, control, .. } = &mut self.session else {
-            return Err(Failed { failure: Failure::Broken(Broken::Closed), sent: false });
-        };
+        let Session { client, connection, control, .. } = &mut self.session;
         let outcome = drive::run(connection, control, self.limits.query, request(client));
+        self.settle(outcome)
+    }
+
+    /// Looks at what an outcome means for the connection.
+    fn settle<T>(&mut self, outcome: Outcome<T>) -> Result<T, Failed> {
         outcome.result.map_err(|failure| {
             self.usable = self.usable && leaves_usable(&failure);
             if matches!(failure, Failure::Broken(Broken::TimedOut)) {
@@ -111,78 +116,78 @@ impl PgConnection {
     /// Asks the server to drop what it is doing: nobody waits for it any more, yet it may hold locks and one of few
     /// connections for hours.
     fn cancel(&self) {
-        let Some(client) = &self.session.client else { return };
         let deadline = Deadline::after(CANCEL_LIMIT);
         // in the clear, as libpq 15 does it; the key it carries dies with this connection
         if let Ok(socket) = connect_socket(&self.address, &self.settings, deadline) {
-            let control = Control::new(deadline);
-            let wire = Wire::new(Transport::Plain(socket), control.clone());
+            let control = Control::new(Transport::Plain(socket), deadline);
+            let token = self.session.client.cancel_token();
             // best effort: the connection is given up either way
-            let _ = drive::start(&control, client.cancel_token().cancel_query_raw(wire, Finished));
+            let _ = drive::start(&control, token.cancel_query_raw(Wire(control.clone()), Finished));
         }
     }
 
-    /// Runs one of the table's statements, in the way that costs least and is safe.
-    fn query(&mut self, query: Query, parameters: Parameters) -> Result<Vec<tokio_postgres::Row>, Failed> {
-        let statement = match self.cache.get(query) {
-            Some(Prepared::Named(statement)) => Some(statement.clone()),
-            Some(Prepared::UsedOnce) if self.direct == Direct::Yes => self.prepare(query, parameters)?,
-            _ => None,
+    /// Runs one of the table's statements and hands each row to `each`, which returns false for one that makes no sense.
+    /// The first use of a statement sends its text. Only when no pooler is in between is it prepared, by the second use,
+    /// which makes it likely that more follow.
+    fn query(&mut self, query: Query, values: &[Value], each: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Failed> {
+        let how = match (self.prepared.contains(&query), self.direct) {
+            (true, _) => How::Prepared,
+            (false, Direct::Yes) => How::Prepare,
+            (false, Direct::Unknown) => How::Unnamed { proof: true },
+            (false, Direct::No) => How::Unnamed { proof: false },
         };
-        let Some(statement) = statement else { return self.query_typed(query, parameters) };
-        let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
-        match self.run(async |client| client.query(&statement, &values).await) {
-            // nothing was run: the name is unknown to whoever answered
-            Err(failed) if self.is_pooler(&failed) => self.query_typed(query, parameters),
+        match self.ask(query, how, values, each) {
+            // the name is unknown to whoever answered, or known to mean something: nothing was run
+            Err(failed) if is_pooler(&failed) => {
+                self.learn(false);
+                self.ask(query, How::Unnamed { proof: false }, values, each)
+            }
             other => other,
         }
     }
 
-    /// Sends the statement's text with its parameters. Until it is known, asks who answers.
-    fn query_typed(&mut self, query: Query, parameters: Parameters) -> Result<Vec<tokio_postgres::Row>, Failed> {
-        let proof = self.direct == Direct::Unknown;
-        let sql = query.sql(&self.table, proof);
-        let rows = self.run(async |client| client.query_typed(&sql, parameters).await)?;
-        if proof && let Some(row) = rows.first() {
-            let pid = row.try_get::<_, i32>(row.len() - 1).ok();
-            self.learn(pid.is_some() && pid == self.session.startup.backend_pid);
-        }
-        if self.cache.get(query).is_none() {
-            self.cache.put(query, Prepared::UsedOnce);
-        }
-        Ok(rows)
-    }
-
-    fn prepare(&mut self, query: Query, parameters: Parameters) -> Result<Option<tokio_postgres::Statement>, Failed> {
-        let sql = query.sql(&self.table, false);
-        let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
-        match self.run(async |client| client.prepare_typed(&sql, &types).await) {
-            Ok(statement) => {
-                self.cache.put(query, Prepared::Named(statement.clone()));
-                Ok(Some(statement))
+    fn ask(
+        &mut self,
+        query: Query,
+        how: How,
+        values: &[Value],
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), Failed> {
+        self.request.clear();
+        statements::request(query, how, &self.table, values, &mut self.request)
+            .map_err(|error| Failed { failure: Failure::Broken(Broken::Io(error)), sent: false })?;
+        let (mut pid, mut parsed) = (None, false);
+        let outcome = exchange::exchange(&self.session.control, &self.request, self.limits.query, &mut |tag, body| {
+            match tag {
+                b'D' => {
+                    pid = pid.or_else(|| proof(query, how, body));
+                    each(body)
+                }
+                b'1' => {
+                    parsed = true;
+                    true
+                }
+                // bound, complete
+                b'2' | b'C' => true,
+                _ => false,
             }
-            Err(failed) if self.is_pooler(&failed) => Ok(None),
-            // the statement itself was not sent
-            Err(failed) => Err(Failed { sent: false, ..failed }),
+        });
+        // a statement that is prepared stays so, whatever became of its first use
+        if parsed && how == How::Prepare {
+            self.prepared.push(query);
         }
-    }
-
-    /// Whether the error is a pooler's way with named statements (26000 and 42P05, of the server it found); if so, none
-    /// are used from now on.
-    fn is_pooler(&mut self, failed: &Failed) -> bool {
-        let Failure::Postgres(error) = &failed.failure else { return false };
-        let pooler = error.code().is_some_and(|code| ["26000", "42P05"].contains(&code.code()));
-        if pooler {
-            self.learn(false);
+        self.settle(outcome)?;
+        if let Some(pid) = pid {
+            self.learn(Some(pid) == self.session.startup.backend_pid);
         }
-        pooler
+        Ok(())
     }
 
     fn learn(&mut self, direct: bool) {
         self.direct = if direct { Direct::Yes } else { Direct::No };
         if !direct {
             self.pooled.store(true, Ordering::Relaxed);
-            self.cache.clear();
+            self.prepared.clear();
         }
     }
 
@@ -201,22 +206,6 @@ impl PgConnection {
         let result = self.run(async |client| client.batch_execute(sql).await);
         result.map_err(|failed| self.error(failed.failure, stage, format!("{doing} {}", self.table)))
     }
-
-    fn rows(&mut self, before: Option<i64>, count: u32) -> Result<Vec<tokio_postgres::Row>, Error> {
-        let result = match &before {
-            Some(id) => self.query(Query::Before(count), &[(id, Type::INT8)]),
-            None => self.query(Query::Newest(count), &[]),
-        };
-        result.map_err(|failed| self.error(failed.failure, Stage::Read, format!("reading table {}", self.table)))
-    }
-
-    fn row(&self, row: &tokio_postgres::Row) -> Result<Row, Error> {
-        let text = |column| row.try_get::<_, Option<&str>>(column).map(|text| text.unwrap_or_default().to_owned());
-        let read = || Ok(Row { id: row.try_get(0)?, stuff: text(1)?, things: text(2)? });
-        read().map_err(|error| {
-            self.error(Failure::Postgres(error), Stage::Read, format!("reading a row of table {}", self.table))
-        })
-    }
 }
 
 impl Connection for PgConnection {
@@ -226,30 +215,40 @@ impl Connection for PgConnection {
 
     fn page(&mut self, before: Option<i64>, size: u32) -> Result<Page, Error> {
         let start = Instant::now();
-        let found = self.rows(before, size.saturating_add(1))?;
-        let size = size as usize;
-        let rows = found.iter().take(size).map(|row| self.row(row)).collect::<Result<_, _>>()?;
-        Ok(Page { rows, more: found.len() > size, took: start.elapsed() })
+        let count = size.saturating_add(1);
+        let mut rows = Vec::with_capacity(count.min(1024) as usize);
+        let mut each = |body: &[u8]| row(body).map(|row| rows.push(row)).is_some();
+        let result = match before {
+            Some(id) => self.query(Query::Before(count), &[Value::Integer(id)], &mut each),
+            None => self.query(Query::Newest(count), &[], &mut each),
+        };
+        result.map_err(|failed| self.error(failed.failure, Stage::Read, format!("reading table {}", self.table)))?;
+        let more = rows.len() > size as usize;
+        rows.truncate(size as usize);
+        Ok(Page { rows, more, took: start.elapsed() })
     }
 
     fn insert(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError> {
         let doing = format!("inserting into table {}", self.table);
         // a server that said goodbye meanwhile has certainly stored nothing
-        let Session { connection, control, .. } = &mut self.session;
-        if let Err(failure) = drive::look(connection, control, self.limits.query) {
+        if let Err(failure) = exchange::look(&self.session.control) {
             self.usable = false;
             return Err(WriteError::NotSaved(self.error(failure, Stage::Write, doing)));
         }
-        match self.query(Query::Insert, &[(&stuff, Type::TEXT), (&things, Type::TEXT)]) {
-            Ok(rows) => match rows.first().and_then(|row| row.try_get(0).ok()) {
-                Some(id) => Ok(id),
-                None => Err(WriteError::NotSaved(Error {
-                    stage: Stage::Write,
-                    doing,
-                    cause: Cause::Driver("the server stored no row: a trigger or a rule of the table took it".into()),
-                })),
-            },
-            Err(failed) => {
+        let mut id = None;
+        let values = [Value::Text(stuff), Value::Text(things)];
+        let result = self.query(Query::Insert, &values, &mut |body| {
+            id = columns(body).and_then(|[id]| integer(id?));
+            id.is_some()
+        });
+        match (result, id) {
+            (Ok(()), Some(id)) => Ok(id),
+            (Ok(()), None) => Err(WriteError::NotSaved(Error {
+                stage: Stage::Write,
+                doing,
+                cause: Cause::Driver("the server stored no row: a trigger or a rule of the table took it".into()),
+            })),
+            (Err(failed), _) => {
                 let error = self.error(failed.failure, Stage::Write, doing);
                 let refused = match &error.cause {
                     Cause::Server(error) => failure::is_certain(error),
@@ -281,15 +280,46 @@ impl Connection for PgConnection {
 
 /// A server that answered with an ordinary error goes on; one that answered FATAL is gone.
 fn leaves_usable(failure: &Failure) -> bool {
-    let Failure::Postgres(error) = failure else { return false };
-    match error.as_db_error() {
-        Some(error) => !is_fatal(&failure::server_error(error)),
-        None => !error.is_closed(),
+    match failure {
+        Failure::Server(error) => !is_fatal(error),
+        Failure::Postgres(error) => match error.as_db_error() {
+            Some(error) => !is_fatal(&failure::server_error(error)),
+            None => false,
+        },
+        _ => false,
     }
 }
 
 fn is_fatal(error: &ServerError) -> bool {
     matches!(error.severity.as_str(), "FATAL" | "PANIC")
+}
+
+/// Whether the error is a pooler's way with named statements: of the server that it found (26000, 42P05).
+fn is_pooler(failed: &Failed) -> bool {
+    matches!(&failed.failure, Failure::Server(error) if matches!(error.code.as_str(), "26000" | "42P05"))
+}
+
+/// The process id behind a row's own columns, if it was asked for.
+fn proof(query: Query, how: How, body: &[u8]) -> Option<i32> {
+    if how != (How::Unnamed { proof: true }) {
+        return None;
+    }
+    let pid = match query {
+        Query::Insert => columns(body).and_then(|[_, pid]| pid),
+        Query::Newest(_) | Query::Before(_) => columns(body).and_then(|[_, _, _, pid]| pid),
+    };
+    Some(i32::from_be_bytes(pid?.try_into().ok()?))
+}
+
+fn integer(value: &[u8]) -> Option<i64> {
+    Some(i64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// A row as it lies in its message. A table of somebody else's may hold NULL, which is shown as nothing.
+fn row(body: &[u8]) -> Option<Row> {
+    let [id, stuff, things] = columns(body)?;
+    let text = |value: Option<&[u8]>| Some(std::str::from_utf8(value.unwrap_or_default()).ok()?.to_owned());
+    Some(Row { id: integer(id?)?, stuff: text(stuff)?, things: text(things)? })
 }
 
 fn about(opened: &Opened) -> About {

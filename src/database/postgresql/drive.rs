@@ -13,13 +13,18 @@ use std::time::Duration;
 use tokio_postgres::Connection;
 
 use super::deadline::Deadline;
-use super::wire::{Broken, Control, Grant, Wire};
+use super::wire::{Broken, Control, Wire};
+use crate::database::ServerError;
 
 /// Why a future did not come to its end.
 #[derive(Debug)]
 pub enum Failure {
     /// The server's error, or one of the driver's.
     Postgres(tokio_postgres::Error),
+    /// The server's error, in an answer that we read ourselves.
+    Server(Box<ServerError>),
+    /// An answer that is not in the protocol.
+    Senseless,
     /// The stream broke.
     Broken(Broken),
     /// Nothing moved any more: the driver waits for something that will not come.
@@ -45,7 +50,7 @@ pub fn start<T>(
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     for _ in turns(control) {
-        control.with(|state| state.grant = Grant::Wait);
+        control.with(|state| state.granted = true);
         if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
             return result.map_err(|error| failure(control, error));
         }
@@ -64,7 +69,7 @@ pub fn run<T>(
         state.deadline = Deadline::after(limit);
         state.sent = false;
     });
-    let result = turn_about(connection, control, future);
+    let result = turn_about(connection, control, future).map_err(|failure| settle(connection, control, failure));
     Outcome { result, sent: control.with(|state| state.sent) }
 }
 
@@ -83,9 +88,9 @@ fn turn_about<T>(
                 return result.map_err(|error| failure(control, error));
             }
             bell.silence();
-            match advance(connection, control, Grant::Nothing, &mut context) {
+            match advance(connection, control, false, &mut context) {
                 Ok(()) if bell.rang() => {}
-                Ok(()) => break advance(connection, control, Grant::Wait, &mut context),
+                Ok(()) => break advance(connection, control, true, &mut context),
                 error => break error,
             }
         };
@@ -121,29 +126,30 @@ impl Wake for Bell {
     }
 }
 
-/// Takes what has arrived on an idle connection, without waiting: the server may have said goodbye.
-/// What is still queued (the farewell to a statement) is written, within `limit`.
-pub fn look(connection: &mut Connection<Wire, Wire>, control: &Control, limit: Duration) -> Result<(), Failure> {
-    control.with(|state| state.deadline = Deadline::after(limit));
-    let result = advance(connection, control, Grant::Look, &mut Context::from_waker(Waker::noop()));
-    control.with(|state| state.grant = Grant::Nothing);
-    result
-}
-
-/// Writes what is queued (a farewell), and reads nothing.
-pub fn flush(connection: &mut Connection<Wire, Wire>, control: &Control) {
-    // whoever is being taken leave of may be gone already
-    let _ = advance(connection, control, Grant::Nothing, &mut Context::from_waker(Waker::noop()));
+/// The server's error comes before the end of its answer; the end is waited for, so that nothing is owed.
+fn settle(connection: &mut Connection<Wire, Wire>, control: &Control, failure: Failure) -> Failure {
+    if !matches!(&failure, Failure::Postgres(error) if error.as_db_error().is_some()) {
+        return failure;
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in turns(control) {
+        // after a FATAL error the stream ends: then it is not settled, and so not used again
+        if control.with(|state| state.framing.is_settled()) || advance(connection, control, true, &mut context).is_err()
+        {
+            break;
+        }
+    }
+    failure
 }
 
 /// Lets the connection go on until it is pending.
 fn advance(
     connection: &mut Connection<Wire, Wire>,
     control: &Control,
-    grant: Grant,
+    may_read: bool,
     context: &mut Context<'_>,
 ) -> Result<(), Failure> {
-    control.with(|state| state.grant = grant);
+    control.with(|state| state.granted = may_read);
     loop {
         match connection.poll_message(context) {
             Poll::Pending => return Ok(()),

@@ -23,6 +23,8 @@ pub fn cause(failure: Failure, limit: Duration) -> Cause {
         Failure::Broken(Broken::Closed | Broken::Refused) => Cause::Closed,
         Failure::Broken(Broken::Io(error)) => Cause::Io(error),
         Failure::Broken(Broken::Tls(text)) => Cause::Tls { verify: 0, text },
+        Failure::Server(error) => Cause::Server(error),
+        Failure::Senseless => Cause::Driver("the server's answer is not in its protocol".into()),
         Failure::Stalled => Cause::Driver("the driver waits for nothing: a bug of mod_dbtest".into()),
     }
 }

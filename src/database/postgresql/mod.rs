@@ -7,6 +7,7 @@
 //! - `resolve`, `socket`, `tls` (and `certificate`), `negotiate`: the steps to a session, one function each. The diagnosis uses the same.
 //! - `open`: several hosts and kinds of encryption, in libpq's order.
 //! - `wire`, `drive`: the driver's futures over a blocking socket. `startup` listens in.
+//! - `exchange`, `framing`: the same stream without the driver, for the table's own statements.
 //! - `statements`, `connection`: the table.
 //! - `failure`: errors.
 
@@ -14,7 +15,9 @@ pub mod certificate;
 pub mod connection;
 pub mod deadline;
 pub mod drive;
+pub mod exchange;
 pub mod failure;
+mod framing;
 pub mod negotiate;
 pub mod open;
 pub mod resolve;

@@ -10,6 +10,7 @@ use crate::database::{Cause, Error, Secret, ServerError, Stage};
 
 use super::deadline::Deadline;
 use super::drive;
+use super::exchange;
 use super::failure::startup_error;
 use super::settings::{ChannelBinding, PgSettings};
 use super::socket::{Address, Socket};
@@ -32,8 +33,7 @@ pub enum SslReply {
 
 /// A session that is ready for queries, with the driver's two halves.
 pub struct Session {
-    /// Present until the session is dropped.
-    pub client: Option<Client>,
+    pub client: Client,
     pub connection: Connection<Wire, Wire>,
     pub control: Control,
     /// What the server said while it was made.
@@ -43,14 +43,7 @@ pub struct Session {
 impl Drop for Session {
     /// Says goodbye, which the server's log likes better than a connection cut off.
     fn drop(&mut self) {
-        let broken = self.control.with(|state| {
-            state.deadline = Deadline::after(Duration::from_millis(50));
-            state.broken.is_some()
-        });
-        drop(self.client.take());
-        if !broken {
-            drive::flush(&mut self.connection, &self.control);
-        }
+        exchange::terminate(&self.control, Duration::from_millis(50));
     }
 }
 
@@ -138,16 +131,16 @@ pub fn start(
     deadline: Deadline,
     spoke: bool,
 ) -> Result<Session, Box<StartFailed>> {
-    let control = Control::new(deadline);
+    let control = Control::new(transport, deadline);
     let config = config(settings, login);
-    let future = config.connect_raw(Wire::new(transport, control.clone()), Finished);
+    let future = config.connect_raw(Wire(control.clone()), Finished);
     let result = drive::start(&control, future);
     let startup = control.with(|state| std::mem::take(&mut state.startup));
     match result {
         Ok((client, connection)) => {
             // the tap has seen enough
             control.with(|state| state.startup.ready = true);
-            Ok(Session { client: Some(client), connection, control, startup })
+            Ok(Session { client, connection, control, startup })
         }
         Err(failure) => {
             let doing =

@@ -390,9 +390,8 @@ fn reported(opened: &Opened, name: &str) -> Option<bool> {
 /// One boolean from the server.
 fn ask(opened: &mut Opened, sql: &str, deadline: Deadline) -> Result<bool, Error> {
     let session = &mut opened.session;
-    let Some(client) = &session.client else { return Ok(false) };
     let limit = deadline.remaining();
-    let answer = drive::run(&mut session.connection, &session.control, limit, client.simple_query(sql)).result;
+    let answer = drive::run(&mut session.connection, &session.control, limit, session.client.simple_query(sql)).result;
     let messages = answer.map_err(|failure| Error {
         stage: Stage::Session,
         doing: format!("asking {}: {sql}", opened.address),

@@ -161,7 +161,7 @@ fn lossy(bytes: &[u8]) -> String {
 }
 
 /// The fields of an ErrorResponse; text that is not UTF-8 keeps what is.
-fn server_error(body: &[u8]) -> ServerError {
+pub fn server_error(body: &[u8]) -> ServerError {
     let mut error = ServerError::default();
     let mut position = None;
     let mut query = None;

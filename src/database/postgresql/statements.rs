@@ -1,6 +1,10 @@
-//! The statements, as text, and which of them this connection has prepared.
+//! The statements, as text and as messages.
 
-use tokio_postgres::Statement;
+use std::io;
+
+use bytes::{BufMut, BytesMut};
+use postgres_protocol::IsNull;
+use postgres_protocol::message::frontend;
 
 use crate::database::Table;
 
@@ -15,11 +19,19 @@ pub enum Query {
 }
 
 impl Query {
+    /// The name that it is prepared under, the same on every connection to this table.
+    fn name(self) -> String {
+        match self {
+            Query::Newest(count) => format!("dbtest_newest_{count}"),
+            Query::Before(count) => format!("dbtest_before_{count}"),
+            Query::Insert => "dbtest_insert".into(),
+        }
+    }
+
     /// The statement. `proof` adds a column with the server's process id.
     ///
     /// The number of rows stands in the text: as a parameter the planner would not know it, and plan for a tenth of
-    /// the table. The columns are cast, so that a table with other types than ours still answers, and the driver never
-    /// asks for the meaning of a type. ORDER BY names the table: the bare name would be the column of the *result*,
+    /// the table. The columns are cast, so that a table with other types than ours still answers, always in the same types. ORDER BY names the table: the bare name would be the column of the *result*,
     /// whose cast no index knows.
     pub fn sql(self, table: &Table, proof: bool) -> String {
         let table = table.quoted();
@@ -49,38 +61,68 @@ pub fn create(table: &Table) -> String {
     )
 }
 
-/// A statement's life on one connection. The first use sends the text, in one round trip; a second makes it likely
-/// that more follow, and so worth preparing.
-#[derive(Clone)]
-pub enum Prepared {
-    UsedOnce,
-    Named(Statement),
+/// A value in a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    Integer(i64),
+    Text(&'a str),
 }
 
-/// What this connection has prepared. A few: a connection serves one table.
-#[derive(Default)]
-pub struct Cache(Vec<(Query, Prepared)>);
-
-/// Enough for several page sizes; the oldest goes first.
-const CACHED: usize = 8;
-
-impl Cache {
-    pub fn get(&self, query: Query) -> Option<&Prepared> {
-        self.0.iter().find(|(known, _)| *known == query).map(|(_, prepared)| prepared)
-    }
-
-    pub fn put(&mut self, query: Query, prepared: Prepared) {
-        self.0.retain(|(known, _)| *known != query);
-        if self.0.len() == CACHED {
-            self.0.remove(0);
+impl Value<'_> {
+    /// `int8` or `text` (pg_type.dat).
+    fn oid(self) -> u32 {
+        match self {
+            Value::Integer(_) => 20,
+            Value::Text(_) => 25,
         }
-        self.0.push((query, prepared));
     }
 
-    pub fn clear(&mut self) {
-        self.0.clear();
+    fn write(self, buffer: &mut BytesMut) {
+        match self {
+            Value::Integer(number) => buffer.put_i64(number),
+            Value::Text(text) => buffer.put_slice(text.as_bytes()),
+        }
     }
 }
+
+/// How a statement is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Its text, under no name.
+    Unnamed { proof: bool },
+    /// Its text, to be kept under its name.
+    Prepare,
+    /// Its name.
+    Prepared,
+}
+
+/// Writes the messages of one statement with its values, one round trip, the answer in binary.
+///
+/// An error: a value is longer than the protocol can say (2 GiB).
+pub fn request(query: Query, how: How, table: &Table, values: &[Value], buffer: &mut BytesMut) -> io::Result<()> {
+    let name = match how {
+        How::Unnamed { .. } => String::new(),
+        How::Prepare | How::Prepared => query.name(),
+    };
+    if how != How::Prepared {
+        let sql = query.sql(table, how == How::Unnamed { proof: true });
+        frontend::parse(&name, &sql, values.iter().map(|value| value.oid()), buffer)?;
+    }
+    let write = |value: &Value, buffer: &mut BytesMut| {
+        value.write(buffer);
+        Ok(IsNull::No)
+    };
+    frontend::bind("", &name, [BINARY], values, write, [BINARY], buffer).map_err(|error| match error {
+        frontend::BindError::Conversion(error) => io::Error::other(error),
+        frontend::BindError::Serialization(error) => error,
+    })?;
+    frontend::execute("", 0, buffer)?;
+    frontend::sync(buffer);
+    Ok(())
+}
+
+/// The protocol's code for binary values.
+const BINARY: i16 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,10 @@
-//! The stream that tokio-postgres reads and writes: asynchronous in form, blocking in fact.
+//! The stream below a session, shared by those who speak over it: tokio-postgres, asynchronous in form and blocking in
+//! fact, and `exchange`, which speaks for the table's own statements.
 //!
-//! Its connection reads before it writes, and after an answer asks for more. So a read is granted by the executor, once
-//! a turn and only when everything was sent; without a grant it is pending. What one receive brought is kept in a
-//! buffer here: the driver's own shrinks as messages are cut off it, and would cost a second receive now and then.
+//! The driver's connection reads before it writes, and after an answer asks for more. So a read is granted by the
+//! executor, once a turn and only when everything was sent; without a grant it is pending. What one receive brought is
+//! kept in a buffer here: the driver's own shrinks as messages are cut off it, and would cost a second receive now and
+//! then.
 
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -14,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::deadline::Deadline;
+use super::framing::Framing;
 use super::socket::Socket;
 use super::startup::Startup;
 use super::tls;
@@ -51,17 +54,6 @@ impl Transport {
     }
 }
 
-/// What a read may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grant {
-    /// Nothing: it is pending.
-    Nothing,
-    /// Take what has arrived.
-    Look,
-    /// Wait for something, until the deadline.
-    Wait,
-}
-
 /// How the stream broke.
 #[derive(Debug)]
 pub enum Broken {
@@ -75,86 +67,125 @@ pub enum Broken {
     Refused,
 }
 
-/// What the executor and the stream tell each other.
+/// The stream, what was received, and what the executor and the driver must know of each other.
 #[derive(Debug)]
 pub struct State {
     pub deadline: Deadline,
-    pub grant: Grant,
+    /// The driver may read, and wait for what comes.
+    pub granted: bool,
     /// Something was read or written since the executor looked.
     pub moved: bool,
     /// Bytes were handed to the system since the executor looked.
     pub sent: bool,
     pub broken: Option<Broken>,
+    pub startup: Startup,
+    /// What the driver has been given so far.
+    pub framing: Framing,
     /// A write failed since the peer had closed: what it said before is still to be read.
     deaf: bool,
-    pub startup: Startup,
+    transport: Transport,
+    received: Vec<u8>,
+    from: usize,
+    until: usize,
 }
 
-/// [`State`], shared.
+/// [`State`], shared. One thread at a time has the session, so nobody ever waits for the lock.
 #[derive(Debug, Clone)]
 pub struct Control(Arc<Mutex<State>>);
 
 impl Control {
-    pub fn new(deadline: Deadline) -> Self {
-        let startup = Startup::default();
-        let (grant, broken) = (Grant::Nothing, None);
-        Self(Arc::new(Mutex::new(State { deadline, grant, moved: false, sent: false, broken, deaf: false, startup })))
+    pub fn new(transport: Transport, deadline: Deadline) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            deadline,
+            granted: false,
+            moved: false,
+            sent: false,
+            broken: None,
+            startup: Startup::default(),
+            framing: Framing::default(),
+            deaf: false,
+            transport,
+            received: vec![0; RECEIVE_BUFFER],
+            from: 0,
+            until: 0,
+        })))
     }
 
-    /// Reads or changes the state. Never held while anything blocks.
+    /// Reads or changes the state.
     pub fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The stream.
-#[derive(Debug)]
-pub struct Wire {
-    transport: Transport,
-    control: Control,
-    received: Box<[u8]>,
-    from: usize,
-    until: usize,
-}
-
-impl Wire {
-    pub fn new(transport: Transport, control: Control) -> Self {
-        Self { transport, control, received: vec![0; RECEIVE_BUFFER].into(), from: 0, until: 0 }
-    }
-
-    /// Reads into the buffer, if that is granted.
-    fn receive(&mut self) -> Poll<io::Result<usize>> {
-        let (grant, deadline) =
-            self.control.with(|state| (std::mem::replace(&mut state.grant, Grant::Nothing), state.deadline));
-        if grant == Grant::Nothing {
-            return Poll::Pending;
-        }
-        let socket = self.transport.socket();
-        socket.end_by(deadline);
-        socket.wait = grant == Grant::Wait;
-        let result = self.transport.read(&mut self.received);
-        self.transport.socket().wait = true;
-        self.control.with(|state| match result {
-            Ok(count) => {
-                state.moved = true;
-                let refused = !state.startup.ready && state.startup.feed(&self.received[..count]);
-                if refused {
-                    state.broken = Some(Broken::Refused);
-                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-                }
-                if count == 0 {
-                    state.broken = Some(Broken::Closed);
-                }
-                Poll::Ready(Ok(count))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            Err(error) => Poll::Ready(Err(state.breaks(error))),
-        })
-    }
-}
-
 impl State {
-    /// Remembers how the stream broke; the driver gets a copy to end with.
+    /// Receives more, after what is in the buffer. Zero bytes: the peer has closed. Without `wait` only what has arrived,
+    /// or [`io::ErrorKind::WouldBlock`].
+    pub fn receive(&mut self, wait: bool) -> io::Result<usize> {
+        self.make_room();
+        let socket = self.transport.socket();
+        socket.end_by(self.deadline);
+        socket.wait = wait;
+        let result = self.transport.read(&mut self.received[self.until..]);
+        self.transport.socket().wait = true;
+        match result {
+            Ok(0) => {
+                self.broken = Some(Broken::Closed);
+                Ok(0)
+            }
+            Ok(count) => {
+                self.until += count;
+                self.moved = true;
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            Err(error) => Err(self.breaks(error)),
+        }
+    }
+
+    /// What has been received and not been taken.
+    pub fn received(&self) -> &[u8] {
+        &self.received[self.from..self.until]
+    }
+
+    /// So many bytes of it are done with.
+    pub fn take(&mut self, count: usize) {
+        self.from += count;
+    }
+
+    /// A message may be longer than the buffer, which grows as it comes and shrinks when all is taken.
+    fn make_room(&mut self) {
+        if self.from == self.until {
+            (self.from, self.until) = (0, 0);
+            if self.received.len() > RECEIVE_BUFFER {
+                self.received = vec![0; RECEIVE_BUFFER];
+            }
+        } else if self.until == self.received.len() {
+            self.received.copy_within(self.from..self.until, 0);
+            (self.from, self.until) = (0, self.until - self.from);
+            if self.until > self.received.len() / 2 {
+                self.received.resize(self.received.len() * 2, 0);
+            }
+        }
+    }
+
+    /// Sends some of the bytes. To a peer that has closed, all of them: it may have said why, e.g. "terminating
+    /// connection due to administrator command", and that is still to be read.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.transport.socket().end_by(self.deadline);
+        match self.transport.write(bytes) {
+            Ok(count) => {
+                (self.moved, self.sent) = (true, true);
+                Ok(count)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                (self.moved, self.deaf) = (true, true);
+                Ok(bytes.len())
+            }
+            Err(error) => Err(self.breaks(error)),
+        }
+    }
+
+    /// Remembers how the stream broke; the caller gets a copy to end with.
     fn breaks(&mut self, error: io::Error) -> io::Error {
         let kind = error.kind();
         self.broken = Some(match kind {
@@ -168,43 +199,43 @@ impl State {
         });
         kind.into()
     }
+
+    /// Hands the driver what there is; receives if there is nothing and it may.
+    fn deliver(&mut self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.from == self.until {
+            if !std::mem::replace(&mut self.granted, false) {
+                return Poll::Pending;
+            }
+            self.receive(true)?;
+            if !self.startup.ready && self.startup.feed(&self.received[self.from..self.until]) {
+                self.broken = Some(Broken::Refused);
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+        }
+        let count = buffer.remaining().min(self.until - self.from);
+        let bytes = &self.received[self.from..self.from + count];
+        self.framing.feed(bytes);
+        buffer.put_slice(bytes);
+        self.from += count;
+        Poll::Ready(Ok(()))
+    }
 }
+
+/// The driver's end of the stream.
+#[derive(Debug)]
+pub struct Wire(pub Control);
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        if wire.from == wire.until {
-            match wire.receive() {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(count)) => (wire.from, wire.until) = (0, count),
-            }
-        }
-        let count = buffer.remaining().min(wire.until - wire.from);
-        buffer.put_slice(&wire.received[wire.from..wire.from + count]);
-        wire.from += count;
-        Poll::Ready(Ok(()))
+        self.0.with(|state| state.deliver(buffer))
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let wire = self.get_mut();
-        wire.transport.socket().end_by(wire.control.with(|state| state.deadline));
-        let result = wire.transport.write(bytes);
-        wire.control.with(|state| match result {
-            Ok(count) => {
-                state.moved = true;
-                state.sent = true;
-                Poll::Ready(Ok(count))
-            }
-            // it may have said why, e.g. "terminating connection due to administrator command"
-            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
-                state.moved = true;
-                state.deaf = true;
-                Poll::Ready(Ok(bytes.len()))
-            }
-            Err(error) => Poll::Ready(Err(state.breaks(error))),
+        self.0.with(|state| {
+            state.framing.asked();
+            Poll::Ready(state.send(bytes))
         })
     }
 
@@ -219,13 +250,11 @@ impl AsyncWrite for Wire {
 
 impl TlsStream for Wire {
     fn channel_binding(&self) -> ChannelBinding {
-        match &self.transport {
-            Transport::Plain(_) => ChannelBinding::none(),
-            Transport::Tls(stream) => match tls::server_end_point(stream.ssl()) {
-                Some(hash) => ChannelBinding::tls_server_end_point(hash),
-                None => ChannelBinding::none(),
-            },
-        }
+        let hash = self.0.with(|state| match &state.transport {
+            Transport::Plain(_) => None,
+            Transport::Tls(stream) => tls::server_end_point(stream.ssl()),
+        });
+        hash.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 

@@ -22,7 +22,7 @@ fn no_statement_is_prepared_behind_a_pooler() {
             }
         }
     }
-    assert!(!cluster.log().contains("execute s"), "a named statement was used:\n{}", cluster.log());
+    assert!(!cluster.log().contains("execute dbtest_"), "a named statement was used:\n{}", cluster.log());
 }
 
 #[test]
@@ -35,9 +35,40 @@ fn directly_they_are_prepared() {
         connection.insert("a", "b").unwrap();
         connection.page(None, 20).unwrap();
     }
-    let named =
-        |text: &str| cluster.log().lines().filter(|line| line.contains("execute s") && line.contains(text)).count();
-    assert_eq!((named("INSERT"), named("SELECT")), (2, 2), "{}", cluster.log());
+    let named = |text: &str| {
+        cluster.log().lines().filter(|line| line.contains("execute dbtest_") && line.contains(text)).count()
+    };
+    assert_eq!((named("INSERT"), named("SELECT")), (2, 3), "{}", cluster.log());
+}
+
+#[test]
+fn statements_that_are_forgotten_are_asked_without_a_name() {
+    let cluster = trusting();
+    let mut connection = connect(by_socket(&cluster)).unwrap();
+    for _ in 0..3 {
+        connection.insert("a", "b").unwrap();
+        connection.page(None, 20).unwrap();
+    }
+    connection.simple("DEALLOCATE ALL").unwrap();
+    let id = connection.insert("c", "d").unwrap();
+    assert_eq!(connection.page(None, 20).unwrap().rows[0].id, id);
+    assert!(connection.usable());
+    assert_eq!(cluster.psql_in("appdb", "SELECT count(*) FROM stuff WHERE stuff = 'c'"), "1");
+    assert_eq!(connection.simple("SELECT name FROM pg_prepared_statements").unwrap().len(), 0);
+}
+
+#[test]
+fn a_statement_whose_first_use_fails_is_prepared_all_the_same() {
+    let cluster = trusting();
+    let mut connection = connect(by_socket(&cluster)).unwrap();
+    connection.insert("a", "b").unwrap();
+    for _ in 0..3 {
+        let error = connection.insert(&"x".repeat(300), "").unwrap_err();
+        assert_eq!(answer(error.error()).code, "22001");
+    }
+    connection.insert("a", "b").unwrap();
+    let names = connection.simple("SELECT name FROM pg_prepared_statements").unwrap();
+    assert_eq!(names, [[Some("dbtest_insert".to_owned())]], "and no pooler is suspected");
 }
 
 #[test]

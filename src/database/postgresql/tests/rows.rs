@@ -89,7 +89,12 @@ fn the_table_is_created_and_reset_by_statements_that_are_shown() {
     assert_eq!((error.stage, answer(&error).code.as_str()), (Stage::Schema, "42P01"));
     assert!(connection.usable(), "an ordinary error leaves the connection as it was");
     connection.create_table().unwrap();
-    assert_eq!(answer(&connection.create_table().unwrap_err()).code, "42P07");
+    for _ in 0..3 {
+        // the driver and we ourselves speak over the same stream, in turns
+        assert_eq!(answer(&connection.create_table().unwrap_err()).code, "42P07");
+        assert!(connection.page(None, 20).unwrap().rows.is_empty());
+        connection.ping().unwrap();
+    }
     assert_eq!(connection.insert("a", "b").unwrap(), 1);
     connection.page(None, 20).unwrap();
     connection.page(None, 20).unwrap();
