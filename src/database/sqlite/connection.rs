@@ -3,53 +3,26 @@
 //! Before each statement the file's inode is compared with the one that was opened (one stat): SQLite itself
 //! does not notice in WAL mode that its file was replaced, and would acknowledge rows that nobody ever sees.
 
+mod deadline;
 mod insert;
 
 use std::cell::Cell;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection as Driver, OpenFlags};
 
+use self::deadline::{Deadline, wait_for_lock};
 use super::fault;
 use super::statements::Statements;
 use crate::database::{About, Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, WriteError};
 
 /// Steps of SQLite's machine between two looks at the clock: far below a millisecond, and more than a page takes.
 const STEPS: i32 = 1000;
-
-/// A statement is interrupted when its time is over.
-#[derive(Clone)]
-struct Deadline {
-    start: Instant,
-    /// Nanoseconds after `start`.
-    at: Arc<AtomicU64>,
-}
-
-impl Deadline {
-    fn new() -> Self {
-        Self { start: Instant::now(), at: Arc::new(AtomicU64::new(u64::MAX)) }
-    }
-
-    fn set(&self, now: Instant, limit: Duration) {
-        let at = now.duration_since(self.start).saturating_add(limit).as_nanos();
-        self.at.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn left(&self) -> Duration {
-        Duration::from_nanos(self.at.load(Ordering::Relaxed)).saturating_sub(self.start.elapsed())
-    }
-
-    fn is_over(&self) -> bool {
-        self.left().is_zero()
-    }
-}
 
 /// Device and inode.
 type Inode = (u64, u64);
@@ -94,8 +67,8 @@ impl Open {
             broken: Cell::new(false),
             id_is_rowid: Cell::new(None),
         };
-        open.deadline.set(Instant::now(), limits.connect);
-        open.prepare_session(limits, deadline).map_err(|error| {
+        open.deadline.set(limits.connect);
+        open.prepare_session(deadline).map_err(|error| {
             let stage = fault::stage_of_opening(&error);
             fault::with_errno(fault::error(stage, open.doing("reading the schema of"), &error, limits.connect), path)
         })?;
@@ -103,12 +76,12 @@ impl Open {
     }
 
     /// Settings of the session, and the first look at the file: whether it is a database at all.
-    fn prepare_session(&self, limits: &Limits, deadline: Deadline) -> rusqlite::Result<()> {
+    fn prepare_session(&self, deadline: Deadline) -> rusqlite::Result<()> {
         // a connection that fails leaves the files as they were: closing would copy the pages of a log that may belong
         // to another file into this one, and so damage what was whole
         self.driver.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         self.driver.progress_handler(STEPS, Some(move || deadline.is_over()))?;
-        self.driver.busy_timeout(limits.connect)?;
+        self.driver.busy_handler(Some(wait_for_lock))?;
         // an acknowledged row survives a power cut
         self.driver.pragma_update(None, "synchronous", "FULL")?;
         if cfg!(target_os = "macos") {
@@ -116,8 +89,7 @@ impl Open {
             self.driver.pragma_update(None, "fullfsync", true)?;
         }
         self.driver.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
-        self.driver.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        self.driver.busy_timeout(limits.query)
+        self.driver.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map(drop)
     }
 
     fn doing(&self, what: &str) -> String {
@@ -131,8 +103,7 @@ impl Open {
             let cause = Cause::Driver("the file was removed, or replaced by another, while it was open".into());
             return Err(self.error(stage, "using", cause));
         }
-        self.driver.busy_timeout(self.limit).map_err(|error| self.fault(stage, "using", &error))?;
-        self.deadline.set(Instant::now(), self.limit);
+        self.deadline.set(self.limit);
         Ok(())
     }
 
@@ -214,10 +185,7 @@ impl Open {
         format!("a row of {} has no id: only a column declared INTEGER PRIMARY KEY gets one from SQLite", self.table)
     }
 
-    /// One statement of several: it waits for locks only for the time that the others left.
     fn run(&self, sql: &str, what: &str) -> Result<(), Error> {
-        let left = self.deadline.left().max(Duration::from_millis(1));
-        self.driver.busy_timeout(left).map_err(|error| self.fault(Stage::Write, what, &error))?;
         self.driver.execute_batch(sql).map_err(|error| self.fault(Stage::Write, what, &error))
     }
 

@@ -1,7 +1,5 @@
 //! Inserting: one row, or several in one commit.
 
-use std::time::Duration;
-
 use rusqlite::StatementStatus;
 
 use super::{Open, fault};
@@ -20,12 +18,9 @@ impl Open {
 
     /// One of several rows that share the time of one statement.
     pub(super) fn insert_in_time(&self, stuff: &str, things: &str) -> Result<i64, WriteError> {
-        let left = self.deadline.left();
-        if left.is_zero() {
+        if self.deadline.is_over() {
             return Err(WriteError::NotSaved(self.error(Stage::Write, WHAT, Cause::TimedOut(self.limit))));
         }
-        let waits = self.driver.busy_timeout(left.max(Duration::from_millis(1)));
-        waits.map_err(|error| WriteError::NotSaved(self.fault(Stage::Write, WHAT, &error)))?;
         self.insert_one(stuff, things)
     }
 

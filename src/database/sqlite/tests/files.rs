@@ -1,9 +1,10 @@
 //! Files that are missing, foreign, replaced; and what opening one must leave alone.
 
 use std::fs;
+use std::sync::Arc;
 
 use super::{ORIGINAL, Place, code};
-use crate::database::{Cause, Create, Stage, Target};
+use crate::database::{Cause, Create, NotStored, Refusal, Service, Services, Stage, Table, Target};
 
 fn errno(error: &crate::database::Error) -> Option<i32> {
     match &error.cause {
@@ -134,4 +135,91 @@ fn configtest_says_what_is_missing_and_creates_nothing() {
     assert!(says(place.directory.path()).contains("is a directory"));
     place.shell(ORIGINAL);
     assert_eq!(says(&place.path()), "");
+}
+
+/// The service of a child for the place's database.
+fn service(place: &Place, create: Create) -> Arc<Service> {
+    let target: Arc<dyn Target> = Arc::new(super::File::new(place.path()));
+    Services::new(1).get(&target, &Arc::new(Table::default()), super::LIMITS, 1, create)
+}
+
+#[test]
+fn the_default_database_and_its_table_are_made_on_first_use_by_whichever_child_is_first() {
+    let place = Place::new();
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let place = &place;
+            scope.spawn(move || {
+                let service = service(place, Create::File);
+                match number % 2 {
+                    0 => drop(service.page(None, 20).unwrap()),
+                    _ => drop(service.insert("a", "b").unwrap()),
+                }
+            });
+        }
+    });
+    assert_eq!(place.shell("SELECT count(*) FROM stuff"), "3\n");
+    let child = service(&place, Create::File);
+    child.insert("c", "d").unwrap();
+    // removed under a running server: made again, and nothing is acknowledged that nobody sees
+    for suffix in ["", "-wal", "-shm"] {
+        fs::remove_file(place.beside(suffix)).unwrap();
+    }
+    assert_eq!(child.insert("e", "f").unwrap(), 1);
+    assert_eq!(place.shell("SELECT stuff FROM stuff"), "e\n");
+}
+
+#[test]
+fn a_named_database_is_not_made_by_using_it() {
+    let place = Place::new();
+    assert!(
+        matches!(service(&place, Create::Never).page(None, 1), Err(Refusal::Database(error)) if error.stage == Stage::Reach)
+    );
+    assert!(!place.path().exists());
+    fs::write(place.path(), "").unwrap();
+    assert!(
+        matches!(service(&place, Create::Never).insert("a", "b"), Err(NotStored::NotSaved(error)) if error.stage == Stage::Schema)
+    );
+    assert_eq!(fs::metadata(place.path()).unwrap().len(), 0);
+}
+
+#[test]
+fn after_a_file_was_replaced_the_next_request_has_the_new_one() {
+    for mode in ["DELETE", "WAL"] {
+        let place = Place::with(&format!("PRAGMA journal_mode = {mode}; {ORIGINAL}"));
+        let child = service(&place, Create::Never);
+        child.insert("old", "").unwrap();
+        for round in 0..2 {
+            let new = place.beside(".new");
+            super::shell(&new, &format!("{ORIGINAL} INSERT INTO stuff VALUES (5, 'new', '')"));
+            fs::rename(&new, place.path()).unwrap();
+            for suffix in ["-wal", "-shm"] {
+                let _ = fs::remove_file(place.beside(suffix));
+            }
+            match round {
+                0 => assert_eq!(child.page(None, 20).unwrap().rows[0].stuff, "new", "{mode}"),
+                _ => assert_eq!(child.insert("x", "").unwrap(), 6, "{mode}"),
+            }
+        }
+        assert_eq!(place.shell("SELECT group_concat(stuff) FROM stuff"), "new,x\n", "{mode}");
+    }
+}
+
+#[test]
+fn sixteen_writers_all_get_their_turn() {
+    let (place, _connection) = Place::ours();
+    // much longer than they need: this is about none being passed over for ever
+    let limits = crate::database::Limits { query: std::time::Duration::from_secs(20), ..super::LIMITS };
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let target = super::File::new(place.path());
+                let mut connection = target.connect(&Table::default(), &limits, Create::Never).unwrap();
+                for _ in 0..10 {
+                    connection.insert("a", "b").unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(place.shell("SELECT count(*) FROM stuff"), "160\n");
 }
