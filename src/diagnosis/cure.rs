@@ -281,3 +281,73 @@ pub fn make_directory(directory: &Path, who: &Who) -> String {
     lines.push(format!("install -d -o {user} -g {group} -m 2770 {}", quote(directory)));
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(setfacl: bool) -> (tempfile::TempDir, Who) {
+        let root = tempfile::tempdir().unwrap();
+        if setfacl {
+            std::fs::create_dir_all(root.path().join("usr/bin")).unwrap();
+            std::fs::write(root.path().join("usr/bin/setfacl"), "").unwrap();
+        }
+        let who = Who {
+            root: root.path().into(),
+            uid: 33,
+            gid: 33,
+            user: "www-data".into(),
+            group: "www-data".into(),
+            groups: vec![(33, "www-data".into()), (100, "site".into())],
+            ..Who::default()
+        };
+        (root, who)
+    }
+
+    fn seen(path: &str, mode: u32, uid: u32, gid: u32) -> Seen {
+        Seen { path: path.into(), mode, uid, gid, acls_work: true, ..Seen::default() }
+    }
+
+    #[test]
+    fn rights_are_given_by_the_class_that_the_kernel_looks_at() {
+        let file = 0o100_000;
+        let directory = 0o040_000;
+        for (setfacl, seen, bits, expected) in [
+            (true, seen("/a", file | 0o400, 33, 0), 6, "chmod u+rw /a"),
+            (true, seen("/a", file | 0o640, 0, 100), 6, "chmod g+rw /a"),
+            (true, seen("/a", file | 0o644, 0, 0), 6, "chgrp www-data /a && chmod g+rw /a"),
+            // the group may do more than everybody: it must not lose the file
+            (true, seen("/a", file | 0o660, 0, 7), 6, "setfacl -m u:www-data:rw- /a"),
+            (false, seen("/a", file | 0o660, 0, 7), 6, "chgrp www-data /a && chmod g+rw /a"),
+            (true, seen("/d", directory | 0o755, 0, 0), 7, "chgrp www-data /d && chmod g+rwxs /d"),
+            (true, seen("/home/dev", directory | 0o700, 1000, 1000), 1, "setfacl -m u:www-data:--x /home/dev"),
+            (false, seen("/home/dev", directory | 0o700, 1000, 1000), 1, "chmod o+x /home/dev"),
+            (true, seen("/my site", file | 0o400, 33, 0), 6, "chmod u+rw '/my site'"),
+        ] {
+            let (_root, who) = who(setfacl);
+            assert_eq!(grant(&seen, bits, &who), expected);
+        }
+    }
+
+    #[test]
+    fn words_of_the_shell_are_quoted() {
+        assert_eq!(word("/srv/a-b_c.db"), "/srv/a-b_c.db");
+        assert_eq!(word("it's; rm -rf /"), r"'it'\''s; rm -rf /'");
+        assert_eq!(word(""), "''");
+        assert_eq!(word("$(x)"), "'$(x)'");
+    }
+
+    #[test]
+    fn a_wrong_path_has_no_command() {
+        let (_root, who) = who(true);
+        let obstacle = Obstacle {
+            at: "/a".into(),
+            path: "/a".into(),
+            need: Need::ReadWrite,
+            trouble: Trouble::Missing,
+            errno: Some(libc::ENOENT),
+            seen: None,
+        };
+        assert!(cure(&[obstacle], &who).is_none());
+    }
+}

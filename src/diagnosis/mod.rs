@@ -18,6 +18,8 @@ mod path;
 mod postgresql;
 mod report;
 mod sqlite;
+#[cfg(test)]
+mod testing;
 mod text;
 mod who;
 

@@ -15,7 +15,7 @@ fn the_file_system_is_read_only() {
         small(site, "mount -t tmpfs -o size=4m tmpfs $DIR");
         site.sh("mount -o remount,ro $DIR");
     };
-    Site::new().fault(&["SQD-10"], make, "reach", "DBT0458");
+    Site::new().fault(&["extra-SQD-10"], make, "reach", "DBT0458");
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn the_file_system_is_read_only_in_wal_mode() {
         small(site, "mount -t tmpfs -o size=4m tmpfs $DIR");
         site.sh("mount -o remount,ro $DIR");
     };
-    Site::with(&format!("PRAGMA journal_mode=wal; {TABLE}")).fault(&["SQD-06"], make, "reach", "DBT0458");
+    Site::with(&format!("PRAGMA journal_mode=wal; {TABLE}")).fault(&["extra-SQD-06"], make, "reach", "DBT0458");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_tmp_of_its_own() {
     let (status, report) = site.check();
     site.sh("rm -rf /var/lib/dbtest-site");
     assert_eq!(status, 200, "{report:#}");
-    super::record::note(&["SOC-11", "SQD-13"], true, "yes");
+    super::record::note(&["SOC-11", "extra-SQD-13"], true, "yes");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_disk_is_full() {
         site.cure(&report);
         site.passes();
     }
-    super::record::note(&["SQS-01", "SQS-02"], true, "yes");
+    super::record::note(&["SQS-01", "extra-SQS-02"], true, "yes");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn the_disk_is_full_but_for_root() {
         );
         site.sh("runuser -u www-data -- dd if=/dev/zero of=$DIR/full bs=4k 2>/dev/null || true");
     };
-    Site::new().fault(&["SQS-01b"], make, "write", "DBT1355");
+    Site::new().fault(&["extra-SQS-01b"], make, "write", "DBT1355");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn no_inode_is_left() {
         small(site, "mount -t tmpfs -o size=4m,nr_inodes=20 tmpfs $DIR");
         site.sh("i=0; while touch $DIR/file$i 2>/dev/null; do i=$((i + 1)); done");
     };
-    Site::new().fault(&["SQD-08"], make, "write", "DBT0462");
+    Site::new().fault(&["extra-SQD-08"], make, "write", "DBT0462");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn too_many_files_are_open() {
         site.sh("child=$(pgrep -P $HTTPD | head -n 1); prlimit --pid $HTTPD --nofile=$(($(ls /proc/$child/fd | wc -l) + 2)):");
         site.httpd.restart();
     };
-    Site::new().fault(&["SQF-27"], make, "reach", "DBT0463");
+    Site::new().fault(&["extra-SQF-27"], make, "reach", "DBT0463");
 }
 
 #[test]

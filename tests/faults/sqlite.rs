@@ -14,38 +14,38 @@ macro_rules! by_commands {
 
 by_commands! {
     directory_missing: ["SQD-01"], "rm -rf $DIR" => "resolve" "DBT0350";
-    two_directories_missing: ["SQD-01b"], "mv $ABOVE $ABOVE.gone; mv $ABOVE.gone/data /var/tmp/dbtest-none.$$; rm -rf $ABOVE.gone /var/tmp/dbtest-none.$$; mkdir -m 755 $ABOVE" => "resolve" "DBT0350";
+    two_directories_missing: ["extra-SQD-01b"], "mv $ABOVE $ABOVE.gone; mv $ABOVE.gone/data /var/tmp/dbtest-none.$$; rm -rf $ABOVE.gone /var/tmp/dbtest-none.$$; mkdir -m 755 $ABOVE" => "resolve" "DBT0350";
     parent_not_searchable: ["SQD-02"], "chmod 700 $ABOVE" => "resolve" "DBT0352";
-    parent_not_searchable_and_file_of_root: ["SQD-02b"], "chown -R root: $DIR; chmod 700 $ABOVE $DIR; chmod 600 $DB" => "resolve" "DBT0352";
+    parent_not_searchable_and_file_of_root: ["extra-SQD-02b"], "chown -R root: $DIR; chmod 700 $ABOVE $DIR; chmod 600 $DB" => "resolve" "DBT0352";
     directory_not_writable: ["SQD-03"], "chown root: $DIR" => "reach" "DBT0454";
     directory_not_writable_wal: ["SQD-05"], "rm -f $DB; runuser -u www-data -- sqlite3 $DB \"PRAGMA journal_mode=wal; CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT)\"; chown root: $DIR" => "reach" "DBT0454";
     directory_immutable: ["SQD-07"], "chattr +i $DIR" => "reach" "DBT0456";
     file_missing: ["SQF-01"], "rm $DB" => "resolve" "DBT0351";
-    file_is_a_slip_of_the_pen: ["SQF-01b"], "mv $DB $DIR/sites.db" => "resolve" "DBT0351";
+    file_is_a_slip_of_the_pen: ["extra-SQF-01b"], "mv $DB $DIR/sites.db" => "resolve" "DBT0351";
     path_is_a_directory: ["SQF-02"], "mkdir $DIR/x; chown www-data: $DIR/x; mv $DB $DIR/x/real.db; mv $DIR/x $DB" => "reach" "DBT0450";
     component_is_a_file: ["SQF-03"], "mv $DB $ABOVE/x; rmdir $DIR; mv $ABOVE/x $DIR; chown www-data: $ABOVE" => "resolve" "DBT0353";
-    file_not_readable: ["SQF-04"], "chown root: $DB; chmod 600 $DB" => "reach" "DBT0452";
+    file_not_readable: ["extra-SQF-04"], "chown root: $DB; chmod 600 $DB" => "reach" "DBT0452";
     file_not_writable: ["SQF-05"], "chown root: $DB; chmod 644 $DB" => "reach" "DBT0453";
-    file_of_another_group: ["SQF-05b"], "chown root:adm $DB; chmod 664 $DB" => "reach" "DBT0453";
-    own_file_without_write: ["SQF-05c"], "chmod 440 $DB" => "reach" "DBT0453";
-    everything_of_root: ["SQF-05d"], "chown -R root: $DIR" => "reach" "DBT0453";
+    file_of_another_group: ["extra-SQF-05b"], "chown root:adm $DB; chmod 664 $DB" => "reach" "DBT0453";
+    own_file_without_write: ["extra-SQF-05c"], "chmod 440 $DB" => "reach" "DBT0453";
+    everything_of_root: ["extra-SQF-05d"], "chown -R root: $DIR" => "reach" "DBT0453";
     file_immutable: ["SQF-07"], "chattr +i $DB" => "reach" "DBT0456";
-    file_append_only: ["SQF-07b"], "chattr +a $DB" => "reach" "DBT0456";
+    file_append_only: ["extra-SQF-07b"], "chattr +a $DB" => "reach" "DBT0456";
     acl_mask: ["SQF-08"], "chown root: $DB; chmod 600 $DB; setfacl -m u:www-data:rw $DB; chmod 644 $DB" => "reach" "DBT0457";
-    acl_forbids: ["SQF-08b"], "chown root: $DB; setfacl -m u:www-data:--- $DB" => "reach" "DBT0452";
+    acl_forbids: ["extra-SQF-08b"], "chown root: $DB; setfacl -m u:www-data:--- $DB" => "reach" "DBT0452";
     empty_file: ["SQF-13"], "truncate -s 0 $DB" => "speaks" "DBT0550";
     lfs_pointer: ["SQF-14"], "echo 'version https://git-lfs.github.com/spec/v1' > $DB" => "speaks" "DBT0551";
-    gzipped: ["SQF-14b"], "gzip $DB; mv $DB.gz $DB" => "speaks" "DBT0551";
-    dump_in_sql: ["SQF-14c"], "sqlite3 $DB .dump > $DB.sql; mv $DB.sql $DB; chown www-data: $DB" => "speaks" "DBT0551";
+    gzipped: ["extra-SQF-14b"], "gzip $DB; mv $DB.gz $DB" => "speaks" "DBT0551";
+    dump_in_sql: ["extra-SQF-14c"], "sqlite3 $DB .dump > $DB.sql; mv $DB.sql $DB; chown www-data: $DB" => "speaks" "DBT0551";
     encrypted: ["SQF-15"], "head -c 8192 /dev/urandom > $DB" => "speaks" "DBT0552";
     link_dangles: ["SQF-24"], "rm $DB; ln -s $DIR/gone.db $DB" => "resolve" "DBT0354";
     table_missing: ["SQC-01"], "sqlite3 $DB 'DROP TABLE stuff'" => "schema" "DBT1050";
-    table_of_another_name: ["SQC-01b"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO stuffs'" => "schema" "DBT1050";
-    table_is_a_view: ["SQC-11"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO real_stuff; CREATE VIEW stuff AS SELECT * FROM real_stuff'" => "schema" "DBT1053";
-    journal_is_a_directory: ["SQD-15"], "install -d -o www-data $DB-journal" => "reach" "DBT0455";
-    link_leads_round: ["SQF-24b"], "mv $DB $DIR/site2.db; ln -s site.db $DB" => "resolve" "DBT0354";
+    table_of_another_name: ["extra-SQC-01b"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO stuffs'" => "schema" "DBT1050";
+    table_is_a_view: ["extra-SQC-11"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO real_stuff; CREATE VIEW stuff AS SELECT * FROM real_stuff'" => "schema" "DBT1053";
+    journal_is_a_directory: ["extra-SQD-15"], "install -d -o www-data $DB-journal" => "reach" "DBT0455";
+    link_leads_round: ["extra-SQF-24b"], "mv $DB $DIR/site2.db; ln -s site.db $DB" => "resolve" "DBT0354";
     column_missing: ["SQC-02"], "sqlite3 $DB 'ALTER TABLE stuff DROP COLUMN things'" => "schema" "DBT1051";
-    id_missing: ["SQC-02b"], "sqlite3 $DB 'DROP TABLE stuff; CREATE TABLE stuff (stuff TEXT, things TEXT)'" => "schema" "DBT1051";
+    id_missing: ["extra-SQC-02b"], "sqlite3 $DB 'DROP TABLE stuff; CREATE TABLE stuff (stuff TEXT, things TEXT)'" => "schema" "DBT1051";
 }
 
 /// A fault that is made by statements.
@@ -60,16 +60,16 @@ macro_rules! by_statements {
 }
 
 by_statements! {
-    id_is_int: ["SQC-03"], "CREATE TABLE stuff (id INT PRIMARY KEY, stuff TEXT, things TEXT);" => "schema" "DBT1052";
-    id_is_serial: ["SQC-03b"], "CREATE TABLE stuff (id SERIAL, stuff TEXT, things TEXT, PRIMARY KEY (id)); INSERT INTO stuff VALUES (NULL, 'a', 'b');" => "schema" "DBT1052";
-    column_is_generated: ["SQC-12"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT AS (stuff || '!'));" => "schema" "DBT1054";
+    id_is_int: ["extra-SQC-03"], "CREATE TABLE stuff (id INT PRIMARY KEY, stuff TEXT, things TEXT);" => "schema" "DBT1052";
+    id_is_serial: ["extra-SQC-03b"], "CREATE TABLE stuff (id SERIAL, stuff TEXT, things TEXT, PRIMARY KEY (id)); INSERT INTO stuff VALUES (NULL, 'a', 'b');" => "schema" "DBT1052";
+    column_is_generated: ["extra-SQC-12"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT AS (stuff || '!'));" => "schema" "DBT1054";
     column_demands: ["SQC-06"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, created TEXT NOT NULL);" => "write" "DBT1351";
-    check_refuses: ["SQC-06b"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, CHECK (length(things) > 1000));" => "write" "DBT1352";
-    trigger_aborts: ["SQC-06c"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(ABORT, 'never'); END;" => "write" "DBT1354";
+    check_refuses: ["extra-SQC-06b"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, CHECK (length(things) > 1000));" => "write" "DBT1352";
+    trigger_aborts: ["extra-SQC-06c"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(ABORT, 'never'); END;" => "write" "DBT1354";
     trigger_uses_a_missing_table: ["SQC-07"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t AFTER INSERT ON stuff BEGIN INSERT INTO audit VALUES (new.id); END;" => "write" "DBT1354";
     trigger_ignores: ["SQC-09"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(IGNORE); END;" => "write" "DBT1358";
-    strict_types: ["SQC-08"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things INTEGER) STRICT;" => "write" "DBT1353";
-    unique_index_on_a_constant: ["SQC-06d"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE UNIQUE INDEX one ON stuff ((1)); INSERT INTO stuff VALUES (1, 'a', 'b');" => "write" "DBT1353";
+    strict_types: ["extra-SQC-08"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things INTEGER) STRICT;" => "write" "DBT1353";
+    unique_index_on_a_constant: ["extra-SQC-06d"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE UNIQUE INDEX one ON stuff ((1)); INSERT INTO stuff VALUES (1, 'a', 'b');" => "write" "DBT1353";
     ids_exhausted: ["SQS-04"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY AUTOINCREMENT, stuff TEXT, things TEXT); INSERT INTO stuff VALUES (9223372036854775807, 'a', 'b');" => "write" "DBT1357";
 }
 
@@ -79,7 +79,7 @@ fn a_table_with_a_schema_in_its_name() {
     site.passes();
     site.httpd.edit_conf(|conf| conf.replace("DBTestDetail full", "DBTestDetail full\nDBTestTable app.stuff"));
     site.httpd.graceful();
-    site.fault_now(&["SQC-13"], "schema", "DBT1057");
+    site.fault_now(&["extra-SQC-13"], "schema", "DBT1057");
 }
 
 /// A program in the background that ends with the value.
@@ -127,13 +127,13 @@ fn locked(ids: &[&str], before: &str, sql: &str, step: &str, id: &str) {
 
 #[test]
 fn another_program_writes() {
-    locked(&["SQL-01"], "", "BEGIN IMMEDIATE;", "write", "DBT1350");
+    locked(&["extra-SQL-01"], "", "BEGIN IMMEDIATE;", "write", "DBT1350");
 }
 
 #[test]
 fn another_program_writes_in_wal_mode() {
     locked(
-        &["SQL-01b"],
+        &["extra-SQL-01b"],
         "PRAGMA journal_mode=wal;",
         "BEGIN IMMEDIATE; INSERT INTO stuff (stuff, things) VALUES ('a', 'b');",
         "write",
@@ -162,7 +162,7 @@ fn a_stopped_program_holds_the_lock() {
     let site = Site::new();
     let holder = Background::sqlite3(&site, "BEGIN IMMEDIATE;");
     site.sh(&format!("kill -STOP {}", holder.0.id()));
-    site.fault_now(&["SQL-01c"], "write", "DBT1350");
+    site.fault_now(&["extra-SQL-01c"], "write", "DBT1350");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_group_that_was_added_after_the_start() {
     let make = |site: &Site| {
         site.sh("groupadd -f dbtestlate; usermod -aG dbtestlate www-data; chown root:dbtestlate $DB; chmod 660 $DB");
     };
-    Site::new().fault(&["SQF-06"], make, "reach", "DBT0467");
+    Site::new().fault(&["extra-SQF-06"], make, "reach", "DBT0467");
     super::site::sh("gpasswd -d www-data dbtestlate > /dev/null; groupdel dbtestlate");
 }
 
@@ -221,7 +221,7 @@ fn the_log_of_another_file() {
         super::site::www_data(&site.file(), &now);
         site.sh("cp $ABOVE/old-wal $DB-wal; chown www-data: $DB-wal");
     };
-    Site::new().fault(&["SQF-23"], make, "speaks", "DBT0557");
+    Site::new().fault(&["extra-SQF-23"], make, "speaks", "DBT0557");
 }
 
 #[test]
@@ -236,19 +236,19 @@ fn side_files_of_root_in_wal_mode() {
         // killed, so that it leaves them behind
         drop(other);
     };
-    Site::new().fault(&["SQF-09"], make, "reach", "DBT0455");
+    Site::new().fault(&["extra-SQF-09"], make, "reach", "DBT0455");
 }
 
 #[test]
 fn a_newer_format_for_writing() {
     let make = |site: &Site| site.sh("printf '\\003' | dd of=$DB bs=1 seek=18 conv=notrunc status=none");
-    Site::new().named_only(&["SQF-16"], make, "speaks", "DBT0553", "a newer SQLite is needed");
+    Site::new().named_only(&["extra-SQF-16"], make, "speaks", "DBT0553", "a newer SQLite is needed");
 }
 
 #[test]
 fn a_newer_format_for_reading() {
     let make = |site: &Site| site.sh("printf '\\003' | dd of=$DB bs=1 seek=19 conv=notrunc status=none");
-    Site::new().named_only(&["SQF-16b"], make, "speaks", "DBT0553", "a newer SQLite is needed");
+    Site::new().named_only(&["extra-SQF-16b"], make, "speaks", "DBT0553", "a newer SQLite is needed");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn damaged_pages() {
         );
         site.sh("dd if=/dev/zero of=$DB bs=4096 seek=2 count=200 conv=notrunc status=none");
     };
-    Site::new().named_only(&["SQF-16c"], make, "speaks", "DBT0556", "only a backup has the lost rows");
+    Site::new().named_only(&["extra-SQF-16c"], make, "speaks", "DBT0556", "only a backup has the lost rows");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn cut_off() {
         );
         site.sh("truncate -s 12288 $DB");
     };
-    Site::new().named_only(&["SQF-18"], make, "speaks", "DBT0554", "only a backup has the lost rows");
+    Site::new().named_only(&["extra-SQF-18"], make, "speaks", "DBT0554", "only a backup has the lost rows");
 }
 
 #[test]

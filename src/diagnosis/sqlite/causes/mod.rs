@@ -8,6 +8,8 @@ mod damage;
 mod files;
 mod locks;
 mod table;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use rusqlite::ffi;
