@@ -171,6 +171,10 @@ ErrorLog error.log
 LogLevel warn
 {loads}{user}TypesConfig /etc/mime.types
 DocumentRoot "{self.directory}/htdocs"
+<Directory />
+AllowOverride None
+Options FollowSymLinks
+</Directory>
 KeepAlive On
 MaxKeepAliveRequests {self.keep_alive}
 {self.sizes}
