@@ -40,7 +40,7 @@ class Bench:
         self.module = module
         self.installation = system.Installation()
         BUILD.mkdir(parents=True, exist_ok=True)
-        # on the disk that target/ is on, not in a /tmp that may be memory: writes must reach something
+        # the databases: on the disk that target/ is on, not in a /tmp that may be memory
         self.directory = system.scratch("run-", BUILD)
         self.scratch = system.scratch("mdl")
         self.cpeer = contestants.build_cpeer(self.installation, BUILD / "mod_cpeer.so")
@@ -79,7 +79,8 @@ class Bench:
         return self.prepared(mpm, database, contestant, purpose, keep_alive, conf).start(**start)
 
     def prepared(self, mpm, database, contestant, purpose, keep_alive=100, conf=None):
-        directory = self.directory / f"{purpose}-{mpm}-{database.name}-{contestant.name}"
+        # a short path: httpd asks the file system about each of its parts, for every request
+        directory = self.scratch / f"{purpose}-{mpm}-{database.name}-{contestant.name}"
         directory.mkdir(exist_ok=True)
         directory.chmod(0o755)
         if conf is None:

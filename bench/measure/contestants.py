@@ -54,9 +54,8 @@ class Static(Contestant):
     post = None
 
     def conf(self, bench, database, directory):
-        (directory / "htdocs").mkdir(exist_ok=True)
-        (directory / "htdocs" / "page.html").write_text(bench.body(database), encoding="utf-8")
-        return f'<Directory "{directory}/htdocs">\nRequire all granted\n</Directory>\nAddDefaultCharset utf-8\n'
+        (directory / "page.html").write_text(bench.body(database), encoding="utf-8")
+        return f'<Directory "{directory}">\nRequire all granted\n</Directory>\nAddDefaultCharset utf-8\n'
 
 
 class CPeer(Contestant):

@@ -161,7 +161,6 @@ class Httpd:
         loads = "".join(
             f"LoadModule {name}_module {self.installation.modules}/mod_{name}.so\n" for name in MODULES
         )
-        (self.directory / "htdocs").mkdir(exist_ok=True)
         text = f"""ServerRoot "{self.directory}"
 ServerName localhost
 Listen 127.0.0.1:{self.port}
@@ -170,7 +169,7 @@ DefaultRuntimeDir "{self.directory}"
 ErrorLog error.log
 LogLevel warn
 {loads}{user}TypesConfig /etc/mime.types
-DocumentRoot "{self.directory}/htdocs"
+DocumentRoot "{self.directory}"
 <Directory />
 AllowOverride None
 Options FollowSymLinks
