@@ -181,6 +181,7 @@ impl Turns {
             return Ok(Found::Queue(Queue(state)));
         }
         if state.failed && self.gate.is_full() {
+            // no need to find out with one more thread whether it still is
             return Err(Busy);
         }
         Ok(Found::Turn(self.begin(&mut state, None)))

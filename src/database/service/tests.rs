@@ -366,6 +366,25 @@ fn a_hanging_database_leaves_a_healthy_one_alone() {
 }
 
 #[test]
+fn a_database_that_failed_is_left_alone_while_another_holds_all_that_may_be_held() {
+    let world = World::new(8, 1);
+    let (sick_database, sick) = another(&world.services, 1);
+    sick_database.refuses.store(true, Ordering::SeqCst);
+    assert!(matches!(sick.page(None, 1), Err(Refusal::Database(_))));
+    world.database.hang(true);
+    thread::scope(|scope| {
+        let held: Vec<_> = (0..2).map(|_| scope.spawn(|| world.count())).collect();
+        thread::sleep(Duration::from_millis(200));
+        assert!(matches!(sick.page(None, 1), Err(Refusal::Busy { .. })));
+        assert_eq!(sick_database.opened.load(Ordering::SeqCst), 1);
+        world.database.hang(false);
+        held.into_iter().for_each(|thread| drop(thread.join().unwrap().unwrap()));
+    });
+    sick_database.refuses.store(false, Ordering::SeqCst);
+    sick.page(None, 1).unwrap();
+}
+
+#[test]
 fn nobody_waits_longer_than_the_limit() {
     let world = World::new(64, 1);
     world.database.hang(true);
