@@ -240,7 +240,7 @@ fn a_database_that_failed_is_left_alone_while_another_holds_all_that_may_be_held
         assert!(matches!(sick.page(None, 1), Err(Refusal::Busy { .. })));
         assert_eq!(sick_database.opened.load(Ordering::SeqCst), 1);
         world.database.hang(false);
-        held.into_iter().for_each(|thread| drop(thread.join().unwrap().unwrap()));
+        held.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap().unwrap(), 0));
     });
     sick_database.refuses.store(false, Ordering::SeqCst);
     sick.page(None, 1).unwrap();
