@@ -112,6 +112,9 @@ impl Site {
         let (status, report) = self.check();
         let found = (report["failed_at"].as_str(), report["id"].as_str());
         assert_eq!((status, found), (503, (Some(step), Some(id))), "{report:#}");
+        // what the error alone tells has the same id, where reading fails as well
+        let health = self.httpd.get("/dbtest/health");
+        assert!(health.status == 200 || health.text().contains(id), "{}\n{report:#}", health.text());
         assert_eq!(report["database"].as_str(), Some(&*format!("sqlite:{}", self.file().display())));
         report
     }

@@ -181,23 +181,25 @@ fn a_file_that_may_only_be_read_serves_a_location_that_only_reads() {
     site.passes();
 }
 
+/// A process that is killed in the middle of a write leaves a hot journal: the file and it, as they were in the middle.
+pub fn leave_hot_journal(site: &Site) {
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+                INSERT INTO stuff (stuff, things) SELECT i, hex(randomblob(200)) FROM n;";
+    super::site::www_data(&site.file(), fill);
+    let writer = Background::sqlite3(
+        site,
+        "PRAGMA cache_size=2; PRAGMA cache_spill=1; BEGIN; UPDATE stuff SET things = 'x' || things;",
+    );
+    site.sh("cp -a $DB $DIR/copy.db; cp -a $DB-journal $DIR/copy.db-journal");
+    drop(writer);
+    site.sh("mv $DIR/copy.db $DB; mv $DIR/copy.db-journal $DB-journal; chown www-data: $DB $DB-journal");
+}
+
 #[test]
 fn a_journal_that_must_be_rolled_back_in_a_directory_of_root() {
-    // a process that is killed in the middle of a write leaves a hot journal
     let make = |site: &Site| {
-        super::site::www_data(
-            &site.file(),
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO stuff (stuff, things) SELECT i, hex(randomblob(200)) FROM n;",
-        );
-        let writer = Background::sqlite3(
-            site,
-            "PRAGMA cache_size=2; PRAGMA cache_spill=1; BEGIN; UPDATE stuff SET things = 'x' || things;",
-        );
-        site.sh("cp -a $DB $DIR/copy.db; cp -a $DB-journal $DIR/copy.db-journal");
-        drop(writer);
-        site.sh(
-            "mv $DIR/copy.db $DB; mv $DIR/copy.db-journal $DB-journal; chown root: $DB $DB-journal $DIR; chmod 644 $DB",
-        );
+        leave_hot_journal(site);
+        site.sh("chown root: $DB $DB-journal $DIR; chmod 644 $DB");
     };
     Site::new().fault(&["SQF-11"], make, "reach", "DBT0465");
 }
@@ -222,6 +224,15 @@ fn the_log_of_another_file() {
         site.sh("cp $ABOVE/old-wal $DB-wal; chown www-data: $DB-wal");
     };
     Site::new().fault(&["extra-SQF-23"], make, "speaks", "DBT0557");
+}
+
+#[test]
+fn a_journal_that_cannot_be_deleted() {
+    let make = |site: &Site| {
+        leave_hot_journal(site);
+        site.sh("chown root: $DIR");
+    };
+    Site::new().fault(&["SQF-12"], make, "reach", "DBT0465");
 }
 
 #[test]

@@ -135,7 +135,7 @@ entries! {
         "Copy it again with sqlite3's .backup, or restore a backup.";
     NEWER_SCHEMA = "DBT0555": "The schema uses what this SQLite does not know",
         "The file is healthy, but its schema was made by a newer version (STRICT before 3.37, generated columns before 3.31).",
-        "Code 11 while the header and the size of the file are right, before any page of a table was read.",
+        "Code 11; with PRAGMA writable_schema, which overlooks the schema, quick_check is ok; one statement of sqlite_master cannot be prepared.",
         "Use a newer libsqlite3 or make the table without what is new.";
     FOREIGN_WAL = "DBT0557": "The write-ahead log beside the database belongs to another file",
         "The database was replaced and its old -wal was left: SQLite mixes the pages of both.",

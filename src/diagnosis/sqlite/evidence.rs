@@ -36,6 +36,8 @@ pub struct Evidence {
     pub blame: Option<Blame>,
     /// How long each step took.
     pub took: Vec<(Stage, Duration)>,
+    /// The statement of the schema that this library does not understand, when the file is whole otherwise.
+    pub strange: Option<String>,
     /// What the file says without the -wal beside it, when it says nothing sensible with it.
     pub without_wal: Option<bool>,
     /// Descriptors that this process has open.
@@ -45,7 +47,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Looks from outside only: for a failure that the page met.
+    /// Looks from outside only.
     pub fn outside(who: Who, target: &dyn Target, settings: &Resolved) -> Self {
         let path = target.file().unwrap_or(std::path::Path::new("/"));
         let start = Instant::now();
@@ -64,15 +66,22 @@ impl Evidence {
             blame: None,
             took: vec![(Stage::Resolve, start.elapsed())],
             without_wal: None,
+            strange: None,
             open_files: 0,
             rows: None,
         }
     }
 
     /// Notes the failure that the page met.
-    pub fn met(mut self, error: &Error) -> Self {
+    pub fn met(mut self, error: &Error, settings: &Resolved) -> Self {
+        let (limits, page_size) = (&settings.limits, settings.page_size);
         self.failure = Some(Failure { stage: error.stage, cause: copy(&error.cause) });
         self.look_closer();
+        if self.code() == Some(rusqlite::ffi::SQLITE_ERROR) && self.files.file.is_none() {
+            // a missing table and a missing column have the same code: the schema tells
+            let probe = Probe::open(&self.files.path, limits, limits.connect);
+            self.schema = probe.and_then(|probe| probe.schema(&self.table, page_size)).ok();
+        }
         self
     }
 
@@ -167,6 +176,8 @@ impl Evidence {
         let damaged = self.code().is_some_and(|code| code & 0xff == rusqlite::ffi::SQLITE_CORRUPT);
         if damaged && self.files.has("-wal").is_some_and(|wal| wal.size > 0) {
             self.without_wal = super::probe::is_whole_without_wal(&self.files.real);
+        } else if damaged {
+            self.strange = super::probe::strange_statement(&self.files.real);
         }
     }
 

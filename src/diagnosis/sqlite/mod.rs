@@ -29,7 +29,7 @@ pub static DIAGNOSIS: Diagnosis = Diagnosis { kind: "sqlite", ladder: climb, qui
 
 fn quick(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding {
     let who = Who::look_below(std::path::Path::new("/"));
-    let evidence = Evidence::outside(who, target, settings).met(error);
+    let evidence = Evidence::outside(who, target, settings).met(error, settings);
     match causes::judge(&evidence) {
         Some(verdict) => verdict.finding,
         None => super::generic::finding(error),

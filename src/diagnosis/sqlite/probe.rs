@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::schema::Schema;
@@ -201,6 +202,30 @@ pub fn is_whole_without_wal(path: &Path) -> Option<bool> {
     }
     let line = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     Some(line.is_ok_and(|line| line == "ok"))
+}
+
+/// Which statement of the schema this library does not understand, when all else in the file is in order: with
+/// writable_schema, SQLite overlooks what it cannot read in a schema (sqlite.org/pragma.html#pragma_writable_schema).
+/// Nothing is written.
+pub fn strange_statement(path: &Path) -> Option<String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).ok()?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).ok()?;
+    connection.execute_batch("PRAGMA writable_schema = ON").ok()?;
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).ok()?;
+    if pages > CHECKED_PAGES {
+        return None;
+    }
+    let line: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).ok()?;
+    if line != "ok" {
+        return None;
+    }
+    let mut statement =
+        connection.prepare("SELECT sql FROM sqlite_master WHERE type = 'table' AND sql IS NOT NULL").ok()?;
+    let all: Vec<String> = statement.query_map([], |row| row.get(0)).ok()?.flatten().collect();
+    let scratch = Connection::open_in_memory().ok()?;
+    all.into_iter().find(|sql| !sql.contains("sqlite_") && scratch.prepare(sql).is_err())
 }
 
 /// SQLite's error as a cause: its extended code; the driver's own as text.

@@ -143,20 +143,14 @@ pub fn corrupt(evidence: &Evidence) -> Option<Verdict> {
             let cause = format!("{path} was cut off: {length} bytes of the {whole} that its header counts");
             return Some(verdict(Stage::Speaks, id::TRUNCATED, cause, vec![rescue(evidence)], excluded(evidence)));
         }
-        // the schema cannot be read, and nothing else is wrong: it says what this library does not understand
-        if evidence.session.is_none() && length == whole {
-            let cause = format!(
-                "the schema of {path} is not one that SQLite {} understands; the file itself is whole",
-                rusqlite::version()
-            );
-            return Some(verdict(
-                Stage::Speaks,
-                id::NEWER_SCHEMA,
-                cause,
-                vec![maybe(rescue(evidence))],
-                excluded(evidence),
-            ));
-        }
+    }
+    if let Some(statement) = &evidence.strange {
+        let cause = format!(
+            "the schema of {path} is not one that SQLite {} understands; the file itself is whole: {}",
+            rusqlite::version(),
+            statement.split_whitespace().collect::<Vec<_>>().join(" ")
+        );
+        return Some(verdict(Stage::Speaks, id::NEWER_SCHEMA, cause, Vec::new(), excluded(evidence)));
     }
     let cause = format!("{path} is damaged{}", said.map(|line| format!(": {line}")).unwrap_or_default());
     Some(verdict(Stage::Speaks, id::DAMAGED, cause, vec![rescue(evidence)], excluded(evidence)))

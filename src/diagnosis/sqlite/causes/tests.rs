@@ -42,6 +42,7 @@ fn evidence(stage: Stage, code: i32, errno: Option<i32>) -> Evidence {
         blame: None,
         took: Vec::new(),
         without_wal: None,
+        strange: None,
         open_files: 10,
         rows: None,
     }
