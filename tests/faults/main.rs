@@ -10,6 +10,7 @@
 mod support;
 
 mod applier;
+mod config;
 mod host;
 mod record;
 mod site;
