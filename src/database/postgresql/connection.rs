@@ -138,7 +138,7 @@ impl PgConnection {
         };
         match self.ask(query, how, values, each) {
             // the name is unknown to whoever answered, or known to mean something: nothing was run
-            Err(failed) if is_pooler(&failed) => {
+            Err(failed) if is_pooler(&failed) && !matches!(how, How::Unnamed { .. }) => {
                 self.learn(false);
                 self.ask(query, How::Unnamed { proof: false }, values, each)
             }
@@ -217,12 +217,24 @@ impl Connection for PgConnection {
         let start = Instant::now();
         let count = size.saturating_add(1);
         let mut rows = Vec::with_capacity(count.min(1024) as usize);
-        let mut each = |body: &[u8]| row(body).map(|row| rows.push(row)).is_some();
+        let mut unreadable = None;
+        let mut each = |body: &[u8]| {
+            match row(body) {
+                Ok(row) => rows.push(row),
+                Err(Unreadable::Row) => return false,
+                Err(other) => unreadable = Some(other),
+            }
+            true
+        };
         let result = match before {
             Some(id) => self.query(Query::Before(count), &[Value::Integer(id)], &mut each),
             None => self.query(Query::Newest(count), &[], &mut each),
         };
-        result.map_err(|failed| self.error(failed.failure, Stage::Read, format!("reading table {}", self.table)))?;
+        let doing = || format!("reading table {}", self.table);
+        result.map_err(|failed| self.error(failed.failure, Stage::Read, doing()))?;
+        if let Some(problem) = unreadable {
+            return Err(Error { stage: Stage::Read, doing: doing(), cause: Cause::Driver(problem.to_string()) });
+        }
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         Ok(Page { rows, more, took: start.elapsed() })
@@ -315,11 +327,26 @@ fn integer(value: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(value.try_into().ok()?))
 }
 
+/// Why a row of the table cannot be shown.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("this is no row")]
+    Row,
+    /// In a table of somebody else's, without a primary key.
+    #[error("a row has no id: its column \"id\" is NULL")]
+    Id,
+}
+
 /// A row as it lies in its message. A table of somebody else's may hold NULL, which is shown as nothing.
-fn row(body: &[u8]) -> Option<Row> {
-    let [id, stuff, things] = columns(body)?;
-    let text = |value: Option<&[u8]>| Some(std::str::from_utf8(value.unwrap_or_default()).ok()?.to_owned());
-    Some(Row { id: integer(id?)?, stuff: text(stuff)?, things: text(things)? })
+fn row(body: &[u8]) -> Result<Row, Unreadable> {
+    let [id, stuff, things] = columns(body).ok_or(Unreadable::Row)?;
+    let id = id.ok_or(Unreadable::Id).and_then(|id| integer(id).ok_or(Unreadable::Row))?;
+    // the server sends UTF-8 and nothing else: what it cannot convert is an error of its own (22021, 22P05)
+    let text = |value: Option<&[u8]>| match std::str::from_utf8(value.unwrap_or_default()) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(Unreadable::Row),
+    };
+    Ok(Row { id, stuff: text(stuff)?, things: text(things)? })
 }
 
 fn about(opened: &Opened) -> About {

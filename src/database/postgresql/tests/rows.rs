@@ -149,3 +149,24 @@ fn other_encodings_of_the_database_are_converted_by_the_server() {
     assert_eq!(answer(&error).code, "22P05");
     connection.insert("still", "usable").unwrap();
 }
+
+#[test]
+fn rows_that_cannot_be_shown_are_named_and_the_connection_goes_on() {
+    let cluster = trusting();
+    cluster.psql("CREATE DATABASE ascii OWNER app ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0");
+    cluster.psql_in("ascii", "CREATE TABLE stuff (id int, stuff text, things text); GRANT ALL ON stuff TO app");
+    let mut connection = connect(PgSettings { dbname: Some("ascii".into()), ..by_socket(&cluster) }).unwrap();
+    let cases = [("(7, E'\\xff', 'b')", "ERROR 22021"), ("(NULL, 'a', 'b')", "\"id\" is NULL")];
+    for (row, problem) in cases {
+        cluster.psql_in("ascii", &format!("TRUNCATE stuff; INSERT INTO stuff VALUES {row}"));
+        for _ in 0..3 {
+            let error = connection.page(None, 20).unwrap_err();
+            assert_eq!(error.stage, Stage::Read);
+            assert!(error.to_string().contains(problem), "{error}");
+            assert!(connection.usable());
+        }
+    }
+    cluster.psql_in("ascii", "TRUNCATE stuff; INSERT INTO stuff VALUES (1, NULL, 'é')");
+    let page = connection.page(None, 20).unwrap();
+    assert_eq!((page.rows[0].stuff.as_str(), page.rows[0].things.as_str()), ("", "é"));
+}
