@@ -43,7 +43,7 @@ impl Bench<'_> {
         assert!(!text.contains('<') || kind == "sql" || kind == "shell", "something is left to fill in: {text}");
         match kind.as_str() {
             "shell" => run(Command::new("sh").args(["-e", "-c", &text]), ""),
-            "sql" => self.sql(&text),
+            "sql" => self.sql(&text, &place),
             "pg_hba" => self.first_line("pg_hba.conf", &text),
             "pg_ident" => self.first_line("pg_ident.conf", &text),
             "postgresql.conf" => self.append("postgresql.conf", &text),
@@ -78,10 +78,14 @@ impl Bench<'_> {
         }
     }
 
-    fn sql(&self, text: &str) {
+    /// In the database that `where` names, else in the one concerned.
+    fn sql(&self, text: &str, place: &str) {
+        let named = place.split("in database ").nth(1).and_then(|rest| rest.split(' ').next());
         match (self.cluster, self.file) {
             (Some(cluster), _) => {
-                cluster.try_psql(self.database, text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+                cluster
+                    .try_psql(named.unwrap_or(self.database), text)
+                    .unwrap_or_else(|error| panic!("{error}\n{text}"));
             }
             (None, Some(file)) => {
                 run(Command::new("runuser").args(["-u", "www-data", "--", "sqlite3", "-bail"]).arg(file), text);

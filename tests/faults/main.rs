@@ -11,7 +11,14 @@ mod support;
 
 mod applier;
 mod config;
+mod encryption;
+mod ground;
 mod host;
+mod login;
+mod network;
+mod pooler;
 mod record;
+mod server;
 mod site;
 mod sqlite;
+mod table;

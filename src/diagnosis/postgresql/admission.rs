@@ -140,21 +140,15 @@ fn peer_failed(subject: &Subject) -> Finding {
         .maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
 }
 
-/// Both lines by one command: asks the server itself where its files are.
+/// Both lines by one command, which finds the server's files by its process.
 fn peer_map_command(subject: &Subject, map: &str) -> String {
-    let Place::Socket(dir) = &subject.place else { return String::new() };
-    let dir = dir.display().to_string();
-    let socket = format!("{dir}/.s.PGSQL.{}", subject.port);
-    format!(
-        "o=$(stat -c %U {socket}); f() {{ runuser -u \"$o\" -- psql -h {dir} -p {port} -d postgres -Atc \"SHOW $1\"; }}; \
-         h=$(f hba_file) && i=$(f ident_file) && sed -i {hba} \"$h\" && {{ [ -s \"$i\" ] || echo >\"$i\"; }} && sed -i {map} \"$i\" && \
-         runuser -u \"$o\" -- psql -h {dir} -p {port} -d postgres -Atc 'SELECT pg_reload_conf()'",
-        socket = super::quote::shell(&socket),
-        dir = super::quote::shell(&dir),
-        port = subject.port,
+    let body = format!(
+        "h=$(ask hba_file) && i=$(ask ident_file) && sed -i {hba} \"$h\" && {{ [ -s \"$i\" ] || echo >\"$i\"; }} && \
+         sed -i {map} \"$i\" && kill -HUP $p",
         hba = super::quote::shell(&format!("1i {}", subject.hba_line("peer map=dbtest"))),
         map = super::quote::shell(&format!("1i {map}")),
-    )
+    );
+    super::control::for_server(subject.port, &body)
 }
 
 fn ident_failed(subject: &Subject) -> Finding {

@@ -4,13 +4,13 @@
 use super::reach::Surroundings;
 use super::subject::Subject;
 
-/// Shell text that runs `body` for the server on `port`, with $p its process, $d its data directory and $o
-/// its owner.
+/// Shell text that runs `body` for the server on `port`, with $p its process, $d its data directory, $o its
+/// owner and `ask SETTING` for a setting of its (by `postgres -C`, which needs no login).
 pub fn for_server(port: u16, body: &str) -> String {
     format!(
-        "for p in $(pgrep -x postgres) $(pgrep -x postmaster); do d=$(readlink /proc/$p/cwd); \
+        "for p in $(pgrep -x postgres) $(pgrep -x postmaster); do d=$(readlink /proc/$p/cwd) || continue; \
          [ \"$(sed -n 1p \"$d/postmaster.pid\" 2>/dev/null)\" = $p ] && [ \"$(sed -n 4p \"$d/postmaster.pid\")\" = {port} ] || continue; \
-         o=$(stat -c %U \"$d\"); {body}; done"
+         o=$(stat -c %U \"$d\"); ask() {{ s=$1; eval \"set -- $(cat \"$d/postmaster.opts\")\"; runuser -u \"$o\" -- \"$@\" -C \"$s\"; }}; {body}; done"
     )
 }
 

@@ -38,8 +38,9 @@ pub struct Facts {
     /// Rows of pg_stat_replication: connected standbys.
     pub standbys: i64,
     pub backend_pid: i64,
-    /// Milliseconds; 0 for none.
+    /// As the session began with it: milliseconds; 0 for none.
     pub statement_timeout: i64,
+    /// "user", "database user" or "database", if it was set for one of those.
     pub statement_timeout_source: Option<String>,
     /// Other databases that this role may connect to.
     pub databases: Vec<String>,
@@ -294,7 +295,7 @@ pub fn question(table: &Table) -> String {
                FROM pg_rewrite w JOIN pg_depend vd ON vd.classid = 'pg_rewrite'::regclass AND vd.objid = w.oid \
                  AND vd.refclassid = 'pg_class'::regclass AND vd.refobjid <> c.oid WHERE w.ev_class = c.oid) v \
          JOIN pg_class b ON b.oid = v.id AND b.relkind IN ('r', 'p', 'v', 'f', 'm') JOIN pg_namespace bn ON bn.oid = b.relnamespace \
-         WHERE c.relkind = 'v')"
+         WHERE c.relkind IN ('v', 'm'))"
     );
     let relations = format!(
         "(SELECT json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, \
@@ -334,8 +335,12 @@ pub fn question(table: &Table) -> String {
            'synchronous_standby_names', current_setting('synchronous_standby_names'), \
            'synchronous_commit', current_setting('synchronous_commit'), \
            'standbys', (SELECT count(*) FROM pg_stat_replication), 'backend_pid', pg_backend_pid(), \
-           'statement_timeout', (SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'), \
-           'statement_timeout_source', (SELECT source FROM pg_settings WHERE name = 'statement_timeout'), \
+           'statement_timeout', (SELECT reset_val::bigint FROM pg_settings WHERE name = 'statement_timeout'), \
+           'statement_timeout_source', (SELECT CASE WHEN s.setrole <> 0 AND s.setdatabase <> 0 THEN 'database user' WHEN s.setrole <> 0 THEN 'user' ELSE 'database' END \
+             FROM pg_db_role_setting s WHERE s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) \
+             AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
+             AND EXISTS (SELECT FROM unnest(s.setconfig) e WHERE e LIKE 'statement_timeout=%') \
+             ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1), \
            'databases', coalesce((SELECT json_agg(datname) FROM pg_database WHERE datallowconn AND NOT datistemplate \
              AND datname <> current_database() AND has_database_privilege(oid, 'CONNECT')), '[]'::json), \
            'schemas', coalesce({schemas}, '[]'::json), 'relations', coalesce({relations}, '[]'::json))::text"

@@ -115,6 +115,12 @@ pub fn read_only(subject: &Subject, facts: &Facts) -> Finding {
         Some("database") => format!("ALTER DATABASE {} RESET default_transaction_read_only;", ident(&facts.database)),
         _ => String::new(),
     };
+    // the session that applies it is read-only as well, be it one transaction or several
+    let reset = if reset.is_empty() {
+        reset
+    } else {
+        format!("SET default_transaction_read_only = off; SET transaction_read_only = off; {reset}")
+    };
     let found = finding(
         "DBT1302",
         format!(
@@ -224,8 +230,14 @@ mod tests {
             ..Facts::default()
         };
         let text = |source| read_only(&over_tcp(), &facts(source)).fixes[0].text.clone();
-        assert_eq!(text("user"), "ALTER ROLE \"r\" RESET default_transaction_read_only;");
-        assert_eq!(text("database"), "ALTER DATABASE \"d\" RESET default_transaction_read_only;");
+        assert_eq!(
+            text("user"),
+            "SET default_transaction_read_only = off; SET transaction_read_only = off; ALTER ROLE \"r\" RESET default_transaction_read_only;"
+        );
+        assert_eq!(
+            text("database"),
+            "SET default_transaction_read_only = off; SET transaction_read_only = off; ALTER DATABASE \"d\" RESET default_transaction_read_only;"
+        );
         assert_eq!(text("configuration file"), "default_transaction_read_only = off");
         let standby = Facts { in_recovery: true, ..Facts::default() };
         assert_eq!(read_only(&over_tcp(), &standby).id, "DBT1301");

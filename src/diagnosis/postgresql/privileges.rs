@@ -30,7 +30,7 @@ pub fn missing(facts: &Facts, relation: &Relation, read_only: bool) -> Vec<Strin
     if !rights.is_empty() {
         grants.push(format!("GRANT {} ON {} TO {role};", rights.join(", "), relation.qualified()));
     }
-    for base in &relation.bases {
+    for base in relation.bases.iter().filter(|_| relation.is_view()) {
         let reader = ident(&base.reader);
         let needs_insert =
             !read_only && relation.insertable && !relation.triggers.iter().any(|trigger| trigger.instead);

@@ -78,6 +78,9 @@ fn refused(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surro
     if !subject.local {
         return refused_elsewhere(subject);
     }
+    if let Some(address) = addresses.iter().find(|address| neighbours.accepts(**address, port)) {
+        return reset_by_filter(subject, *address);
+    }
     let elsewhere = neighbours.addresses_of(port);
     if let Some(listens) = elsewhere.first() {
         return other_address(subject, &addresses, *listens);
@@ -91,6 +94,25 @@ fn refused(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surro
         return wrong_port(subject, around);
     }
     stopped(subject, around)
+}
+
+/// A process listens just there, and the connection is refused all the same.
+fn reset_by_filter(subject: &Subject, address: IpAddr) -> Finding {
+    let from = subject.seen_as.unwrap_or(address);
+    finding(
+        "DBT0414",
+        format!(
+            "A firewall of this machine rejects connections to {address} port {}, where a server does listen",
+            subject.port
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (nft list ruleset shows the rule)",
+        accept_rule("INPUT", "-s", from, subject.port),
+        Then::None,
+    )
+    .not("not a stopped server and not a wrong port: /proc/net/tcp shows the port open on this very address")
 }
 
 /// PostgreSQL runs, but on another port.

@@ -231,22 +231,19 @@ fn data_files(subject: &Subject, error: &ServerError) -> Finding {
                 "{} (remounts a data directory that is read-only, and gives its files back to their owner)",
                 subject.server_shell()
             ),
-            own_the_data(subject, error),
+            own_the_data(subject),
             Then::None,
         )
         .not("not a missing GRANT, whatever the SQLSTATE says: the error was raised where files are opened")
 }
 
-/// For the server that listens where we connected: its data directory is the working directory of its first
-/// process. Tablespaces are where pg_tblspc links to.
-fn own_the_data(subject: &Subject, _error: &ServerError) -> String {
-    format!(
-        "for p in $(pgrep -x postgres) $(pgrep -x postmaster); do d=$(readlink /proc/$p/cwd); \
-         [ \"$(sed -n 4p \"$d/postmaster.pid\" 2>/dev/null)\" = {} ] && [ \"$(sed -n 1p \"$d/postmaster.pid\")\" = $p ] || continue; \
-         o=$(ps -o user= -p $p); for t in \"$d\" $(readlink -f \"$d\"/pg_tblspc/* 2>/dev/null); do \
-         m=$(findmnt -no TARGET -T \"$t\"); findmnt -no OPTIONS -T \"$t\" | grep -qw ro && mount -o remount,rw \"$m\"; \
-         find \"$t\" -xdev ! -user \"$o\" -exec chown \"$o\": {{}} +; find \"$t\" -xdev ! -perm -u+rw -exec chmod u+rwX {{}} +; done; done",
-        subject.port
+/// The files of the server and of its tablespaces, which pg_tblspc links to.
+fn own_the_data(subject: &Subject) -> String {
+    super::control::for_server(
+        subject.port,
+        "for t in \"$d\" $(find \"$d/pg_tblspc\" -type l -exec readlink -f {} +); do \
+         if findmnt -no OPTIONS -T \"$t\" | grep -qw ro; then mount -o remount,rw \"$(findmnt -no TARGET -T \"$t\")\"; fi; \
+         find \"$t\" -xdev ! -user \"$o\" -exec chown \"$o\": {} +; find \"$t\" -xdev ! -perm -u+rw -exec chmod u+rwX {} +; done",
     )
 }
 

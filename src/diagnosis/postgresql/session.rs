@@ -44,7 +44,7 @@ pub fn refused(subject: &Subject, error: &ServerError, around: Around) -> Findin
 fn role(subject: &Subject, around: Around) -> Finding {
     let role = ident(&subject.role);
     if around.password_accepted {
-        return finding("DBT0809", format!("Role {} may not log in (NOLOGIN)", subject.role))
+        return finding("DBT0913", format!("Role {} may not log in (NOLOGIN)", subject.role))
             .sure(FixKind::Sql, subject.psql_place(), format!("ALTER ROLE {role} LOGIN;"), Then::None)
             .not("not a missing role and not a wrong password: the password was accepted");
     }
@@ -59,7 +59,7 @@ fn role(subject: &Subject, around: Around) -> Finding {
     } else {
         ""
     };
-    finding("DBT0810", format!("Role {} does not exist, or may not log in (NOLOGIN){implied}", subject.role))
+    finding("DBT0914", format!("Role {} does not exist, or may not log in (NOLOGIN){implied}", subject.role))
         .sure(FixKind::Sql, subject.psql_place(), text, Then::None)
         .not("not pg_hba.conf: AuthenticationOk came first")
         .not("not a password: none was asked for")
@@ -107,7 +107,7 @@ fn database_damaged(subject: &Subject, error: &ServerError) -> Finding {
 }
 
 fn closed(subject: &Subject, error: &ServerError) -> Finding {
-    let place = format!("psql as a superuser in another database of the PostgreSQL server at {}", subject.server());
+    let place = format!("psql as a superuser in database postgres of the PostgreSQL server at {}", subject.server());
     let database = ident(&subject.database);
     // an interrupted DROP DATABASE leaves one that can only be dropped; the server gives a HINT then
     if error.hint.is_some() {
@@ -228,9 +228,9 @@ mod tests {
 
     #[test]
     fn a_role_that_gave_its_password_exists() {
-        assert_eq!(id(error("28000", "InitializeSessionUserId")), "DBT0809");
+        assert_eq!(id(error("28000", "InitializeSessionUserId")), "DBT0913");
         let found = refused(&over_socket(), &error("28000", "InitializeSessionUserId"), Around::default());
-        assert_eq!(found.id, "DBT0810");
+        assert_eq!(found.id, "DBT0914");
         assert!(found.fixes[0].text.contains("CREATE ROLE \"flasktest\" LOGIN"));
     }
 

@@ -60,6 +60,7 @@ pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
         ("25P02" | "25001" | "25P01", _) => transaction_state(scene, error),
         ("26000" | "42P05", _) | ("0A000", "RevalidateCachedQuery") => prepared(error),
         ("22021" | "22P05" | "22P04", _) if scene.doing == Doing::Reading => stored_bytes(scene, error),
+        ("44000", _) => view_check(scene, error),
         (_, "ExecWithCheckOptions" | "check_enable_rls") => row_security(scene, error),
         ("42704", _) if error.position.is_none() || inside => setting_missing(scene, error),
         _ if inside && code.starts_with("P0") => raised(scene, error),
@@ -73,7 +74,6 @@ pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
         ("42809" | "55000" | "0A000", _) if scene.doing == Doing::Writing => not_insertable(scene, error),
         ("23514", _) if error.constraint.is_none() => partition(scene, error),
         (code, _) if code.starts_with("23") => constraint(scene, error),
-        ("44000", _) => view_check(scene, error),
         ("2200H", _) => sequence_end(scene, error),
         ("22003", _) => number_end(scene, error),
         ("428C9", _) => generated(scene, error),
@@ -190,7 +190,7 @@ fn cancelled(scene: &Scene) -> Finding {
         Some("user") => format!("ALTER ROLE {user} RESET statement_timeout;"),
         Some("database user") => format!("ALTER ROLE {user} IN DATABASE {database} RESET statement_timeout;"),
         Some("database") => format!("ALTER DATABASE {database} RESET statement_timeout;"),
-        Some("client") => {
+        _ if subject.settings.options.as_ref().is_some_and(|options| options.contains("statement_timeout")) => {
             return found.sure(
                 FixKind::Httpd,
                 format!("{} (without options)", subject.httpd_place()),
@@ -540,6 +540,9 @@ fn changed(scene: &Scene, error: &ServerError) -> Finding {
 
 fn not_insertable(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
+    if relation(scene).is_some_and(|relation| !relation.rules.is_empty()) {
+        return swallowed(scene);
+    }
     let found = super::table::read(subject, facts, false);
     found.unwrap_or_else(|| {
         finding("DBT1312", format!("No row can be inserted into {}: {}", subject.table, error.message))
@@ -941,7 +944,10 @@ pub fn swallowed(scene: &Scene) -> Finding {
     let subject = scene.subject;
     let found = finding(
         "DBT1329",
-        format!("The insert into {} succeeds and stores nothing: a trigger or rule throws the row away", subject.table),
+        format!(
+            "An insert into {} stores nothing: a trigger throws the row away, or a rule does something else instead",
+            subject.table
+        ),
     )
     .not("not a privilege and not a lock: PostgreSQL raised no error at all");
     let Some(relation) = relation(scene) else { return found };

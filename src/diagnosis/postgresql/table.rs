@@ -318,7 +318,9 @@ fn insertable(subject: &Subject, facts: &Facts, relation: &Relation) -> Option<F
             .not("not a missing privilege: nobody may insert into a generated column"),
         );
     }
-    let fixed = |name: &&str| relation.column(name).is_some_and(|column| !column.updatable);
+    // PostgreSQL calls a column of a view updatable only if triggers do UPDATE and DELETE as well
+    let by_trigger = relation.triggers.iter().any(|trigger| trigger.instead && trigger.insert);
+    let fixed = |name: &&str| !by_trigger && relation.column(name).is_some_and(|column| !column.updatable);
     let locked: Vec<&str> = WANTED[1..].iter().map(|(name, _)| *name).filter(fixed).collect();
     if relation.insertable && locked.is_empty() {
         return None;

@@ -395,8 +395,7 @@ fn expired(subject: &Subject, shake: &Handshake) -> Finding {
         format!("{} (makes the request for a new certificate with the same key and names; have it signed, put it in place, reload)", subject.server_shell()),
         super::control::for_server(
             subject.port,
-            "c=$(runuser -u \"$o\" -- psql -p \"$(sed -n 4p \"$d/postmaster.pid\")\" -h \"$(sed -n 5p \"$d/postmaster.pid\")\" -d postgres -Atc 'SHOW ssl_cert_file'); \
-             k=$(runuser -u \"$o\" -- psql -p \"$(sed -n 4p \"$d/postmaster.pid\")\" -h \"$(sed -n 5p \"$d/postmaster.pid\")\" -d postgres -Atc 'SHOW ssl_key_file'); \
+            "c=$(ask ssl_cert_file); k=$(ask ssl_key_file); \
              cd \"$d\"; openssl x509 -x509toreq -in \"$c\" -signkey \"$k\" -out /root/server.csr",
         ),
         Then::None,
@@ -553,11 +552,7 @@ fn add_client_authority(subject: &Subject) -> String {
         fs::read(&cert).ok().and_then(|pem| X509::from_pem(&pem).ok()).map(|certificate| Peer::of(&certificate).issuer);
     let authority = certificates_beside(&cert).into_iter().find(|(_, about)| Some(&about.subject) == issuer.as_ref());
     let file = authority.map_or(cert, |(path, _)| path);
-    format!(
-        "s() {{ runuser -u \"$o\" -- psql -p \"$(sed -n 4p \"$d/postmaster.pid\")\" -h \"$(sed -n 5p \"$d/postmaster.pid\")\" -d postgres -Atc \"$1\"; }}; \
-         f=$(s 'SHOW ssl_ca_file'); cd \"$d\"; cat {} >>\"$f\"; s 'SELECT pg_reload_conf()'",
-        shell(&file.display().to_string())
-    )
+    format!("f=$(ask ssl_ca_file) && cd \"$d\" && cat {} >>\"$f\" && kill -HUP $p", shell(&file.display().to_string()))
 }
 
 /// prefer went on in the clear although the server offered TLS.

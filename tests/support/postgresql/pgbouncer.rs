@@ -39,16 +39,28 @@ impl PgBouncer {
             dir.path().display(),
         );
         file("pgbouncer.ini", &ini);
-        let process = command("pgbouncer")
-            .args(["-q"])
-            .arg(dir.path().join("pgbouncer.ini"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("pgbouncer");
+        let process = Self::spawn(&dir);
         let pooler = Self { dir, process, port, socket_dir };
-        wait("pgbouncer listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        pooler.wait();
         pooler
+    }
+
+    fn spawn(dir: &TempDir) -> Child {
+        let mut pgbouncer = command("pgbouncer");
+        pgbouncer.args(["-q"]).arg(dir.path().join("pgbouncer.ini")).stdout(Stdio::null()).stderr(Stdio::null());
+        pgbouncer.spawn().expect("pgbouncer")
+    }
+
+    fn wait(&self) {
+        wait("pgbouncer listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    /// Starts it anew: a reload keeps what it knows of databases.
+    pub fn restart(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.process = Self::spawn(&self.dir);
+        self.wait();
     }
 
     /// Replaces a file beside its configuration (`pgbouncer.ini`, `users.txt`) and reloads.

@@ -123,6 +123,13 @@ pub static ENTRIES: &[Entry] = &[
         "Allow this machine's address to the port in every firewall between.",
     ),
     entry(
+        "DBT0414",
+        "A firewall rejects the connection",
+        "A process listens on this very address and port, and the connection is refused all the same.",
+        "ECONNREFUSED; /proc/net/tcp shows the port open on the address that was tried.",
+        "Allow this machine's address to the port.",
+    ),
+    entry(
         "DBT0419",
         "Connecting failed",
         "The system gave an error that has no entry of its own.",

@@ -158,14 +158,14 @@ pub static ENTRIES: &[Entry] = &[
         "Configure the real one.",
     ),
     entry(
-        "DBT0809",
+        "DBT0913",
         "The role may not log in",
         "It has NOLOGIN.",
         "28000 from InitializeSessionUserId after the password was accepted.",
         "ALTER ROLE … LOGIN.",
     ),
     entry(
-        "DBT0810",
+        "DBT0914",
         "The role does not exist or may not log in",
         "Without a password (peer, trust) the server tells the two apart in words only.",
         "28000 from InitializeSessionUserId without a password.",
