@@ -193,7 +193,7 @@ fn sockets() {
                 super::site::sh(&format!("kill -9 {pid} $(pgrep -P {pid}) || true; sleep 1"));
             })
             // a process that nobody buries (no init in a container) seems to be alive
-            .undo_sh("rm -f {data}/postmaster.pid")
+            .undo_sh("rm -f {data}/postmaster.pid {sock}/.s.PGSQL.{port}*")
             .not_cured("the printed fix starts the system's own PostgreSQL"),
         Case::new(&["SOC-06"], "reach", "DBT0425")
             .by_socket()
@@ -203,7 +203,7 @@ fn sockets() {
         Case::new(&["SOC-09"], "reach", "DBT0434").by_socket().conf("unix_socket_directories = ''").undo(
             |ground, _| {
                 ground.cluster.conf("");
-                let _ = ground;
+                ground.cluster.restart();
             },
         ),
         Case::new(&["SOC-12"], "reach", "DBT0430")

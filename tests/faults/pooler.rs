@@ -6,7 +6,8 @@ use crate::support::postgresql::{PgBouncer, Pki};
 /// A pooler whose user list is that of the cases, and to which they connect.
 fn ground(conf: &str, users: usize) -> Ground {
     let mut ground = Ground::new("");
-    let list: String = (0..users).map(|number| format!("\"web{number}\" \"{PASSWORD}\"\n")).collect();
+    let mut list: String = (0..users).map(|number| format!("\"web{number}\" \"{PASSWORD}\"\n")).collect();
+    list.push_str(&format!("\"pgbouncer\" \"{PASSWORD}\"\n"));
     let conf = format!("query_wait_timeout = 1\nserver_login_retry = 1\nadmin_users = pgbouncer\n{conf}");
     let pooler = PgBouncer::new(&ground.cluster, &list, &conf);
     ground.words.push(("{pooler}", pooler.port.to_string()));
@@ -68,7 +69,7 @@ fn pgbouncer() {
         case(&["PGB-09"], "authenticated", "DBT0848")
             .make(|ground, _| ground.cluster.stop())
             .not_cured("the printed fix starts the system's own PostgreSQL"),
-        case(&["PGB-10"], "tls", "DBT0601")
+        case(&["PGB-10"], "tls", "DBT0619")
             .url("postgresql://{role}:{password}@127.0.0.1:{pooler}/{db}?sslmode=require"),
         file(case(&["PGB-11b"], "authenticated", "DBT0845"), "users.txt", |list, ground, case| {
             let role = case.role();
@@ -78,6 +79,18 @@ fn pgbouncer() {
         .maybe(),
         case(&["PGB-12"], "admitted", "DBT0846")
             .url("postgresql://{role}:{password}@127.0.0.1:{pooler}/{db}?options=-c%20geqo%3Doff"),
+        case(&["PGB-15"], "authenticated", "DBT0848")
+            .make(|ground, case| console(ground, &format!("PAUSE {}", case.database())))
+            .undo(|ground, case| console(ground, &format!("RESUME {}", case.database())))
+            .not_cured("the printed fix logs in to the console as the pooler's own user, which only one with a running service has"),
+        case(&["PGB-15b"], "authenticated", "DBT0843")
+            .make(|ground, case| {
+                // it learns of the database by the first login
+                let _ = ground.check(case);
+                console(ground, &format!("DISABLE {}", case.database()));
+            })
+            .undo(|ground, case| console(ground, &format!("ENABLE {}", case.database())))
+            .not_cured("as PGB-15"),
         file(case(&["PGB-20"], "session", "DBT1210"), "pgbouncer.ini", |ini, _, _| {
             ini.replace("pool_mode = transaction", "pool_mode = statement")
         }),
@@ -126,6 +139,15 @@ fn pgbouncer_with_tls_and_a_list_of_databases() {
         }),
         case(&["PGB-04"], "authenticated", "DBT0840"),
     ]);
+}
+
+/// A command for the pooler's console, by its socket, as its administrator.
+fn console(ground: &Ground, command: &str) {
+    let pooler = ground.pooler.as_ref().expect("a pooler");
+    let mut config = postgres::Config::new();
+    config.host("127.0.0.1").port(pooler.port).user("pgbouncer").password(PASSWORD).dbname("pgbouncer");
+    let mut client = config.connect(postgres::NoTls).expect("the console");
+    client.simple_query(command).expect(command);
 }
 
 thread_local! {

@@ -9,6 +9,7 @@ use super::authentication;
 use super::evidence;
 use super::ladder::Scene;
 use super::neighbours::Neighbours;
+use super::pooler;
 use super::probes;
 use super::quote::shell;
 use super::reach::{self, Refusal, Surroundings, describe};
@@ -393,7 +394,9 @@ fn speaks_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Er
 
 fn tls_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Error) -> Finding {
     if !attempt.encrypted && attempt.traces.offers_tls == Some(false) {
-        return tls::not_offered(subject, reach::place_is_loopback(subject));
+        let address = attempt.address.as_ref().filter(|_| scene.circumstances.on_request);
+        let pooler = address.is_some_and(|address| probes::is_pooler(subject, address));
+        return tls::not_offered(subject, reach::place_is_loopback(subject), pooler);
     }
     let (verify, text) = match &error.cause {
         Cause::Tls { verify, text } => (*verify, text.clone()),
@@ -445,7 +448,14 @@ fn session_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &E
 /// No error of the server's: it closed, fell silent, or the driver gave up.
 fn silent_after(subject: &Subject, cause: &Cause, stage: Stage, scene: &Scene, attempt: &Attempt) -> Finding {
     let timed_out = matches!(cause, Cause::TimedOut(_));
+    let is_pooler = || {
+        let address = attempt.address.as_ref().filter(|_| timed_out && scene.circumstances.on_request);
+        address.is_some_and(|address| probes::is_pooler(subject, address))
+    };
     match (cause, stage) {
+        (Cause::TimedOut(_), Stage::Authenticated | Stage::Session) if is_pooler() => {
+            pooler::keeps_waiting(subject, pooler::When::Password)
+        }
         (Cause::Tls { .. }, _) => tls_failed(scene, subject, attempt, &attempt.error),
         (Cause::Driver(text), _) => authentication::driver(subject, text),
         (Cause::Foreign(bytes), _) => speaks::read(subject, &Silence::Bytes(bytes.clone()), &Surroundings::default()),

@@ -171,12 +171,7 @@ fn disabled(subject: &Subject) -> Finding {
         .sure(
             FixKind::Shell,
             format!("a root shell on {}, which runs PgBouncer", subject.machine()),
-            format!(
-                "runuser -u \"$(ps -o user= -C pgbouncer | head -n1)\" -- psql -h {} -p {} -U pgbouncer -d pgbouncer -c {}",
-                shell(&host),
-                subject.port,
-                shell(&format!("ENABLE {};", ident(&subject.database)))
-            ),
+            console(&host, subject.port, &format!("ENABLE {};", ident(&subject.database))),
             Then::None,
         )
         .not("not PostgreSQL: it was not asked")
@@ -241,6 +236,34 @@ fn pool_exhausted(subject: &Subject) -> Finding {
     .sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), "default_pool_size = 50", Then::Reload)
     .maybe(FixKind::Pgbouncer, section(subject, "pgbouncer"), "pool_mode = transaction", Then::Restart)
     .not("not a server that is down: then the login itself would have waited")
+}
+
+/// PgBouncer took the login and then kept us waiting longer than we wait.
+pub fn keeps_waiting(subject: &Subject, when: When) -> Finding {
+    let found =
+        if when == When::Statement { pool_exhausted(subject) } else { no_server(subject, "it keeps us waiting") };
+    let host = match &subject.place {
+        Place::Socket(dir) => dir.display().to_string(),
+        Place::Tcp { host, .. } => host.clone(),
+    };
+    found.maybe(
+        FixKind::Shell,
+        format!(
+            "a root shell on {}, which runs PgBouncer (if an administrator paused the database)",
+            subject.machine()
+        ),
+        console(&host, subject.port, &format!("RESUME {};", ident(&subject.database))),
+        Then::None,
+    )
+}
+
+/// A command for PgBouncer's console.
+fn console(host: &str, port: u16, command: &str) -> String {
+    format!(
+        "runuser -u \"$(ps -o user= -C pgbouncer | head -n1)\" -- psql -h {} -p {port} -U pgbouncer -d pgbouncer -c {}",
+        shell(host),
+        shell(command)
+    )
 }
 
 fn no_server(subject: &Subject, text: &str) -> Finding {

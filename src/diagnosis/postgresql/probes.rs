@@ -3,6 +3,7 @@
 //! server. Only after a failure, and those that may leave a line in the server's log only when a person asked.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -91,6 +92,35 @@ fn knock(
         Ok(session) => session.startup.clone(),
         Err(failed) => failed.startup,
     })
+}
+
+/// Is it PgBouncer that answers? PostgreSQL passes over a parameter of the protocol that it does not know
+/// (NegotiateProtocolVersion); PgBouncer refuses it, with S, C and M only. Logs in to nothing.
+pub fn is_pooler(subject: &Subject, address: &Address) -> bool {
+    let deadline = Deadline::after(PATIENCE);
+    let Ok(mut socket) = connect_socket(address, &PgSettings::default(), deadline) else { return false };
+    socket.end_by(deadline);
+    let mut body = vec![0, 3, 0, 0];
+    for word in ["user", &subject.role, "database", &subject.database, "_pq_.mod_dbtest", "1", ""] {
+        body.extend_from_slice(word.as_bytes());
+        body.push(0);
+    }
+    let length = u32::try_from(body.len() + 4).unwrap_or_default();
+    let packet = [&length.to_be_bytes()[..], &body].concat();
+    if socket.write_all(&packet).is_err() {
+        return false;
+    }
+    let (mut startup, mut buffer) = (Startup::default(), [0; 1024]);
+    while let Ok(count @ 1..) = socket.read(&mut buffer) {
+        startup.feed(&buffer[..count]);
+        if let Some(error) = &startup.error {
+            return super::pooler::speaks(error);
+        }
+        if admitted(&startup) || startup.foreign.is_some() {
+            return false;
+        }
+    }
+    false
 }
 
 /// Was a startup admitted to a method, whatever came after?

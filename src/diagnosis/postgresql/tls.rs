@@ -30,51 +30,46 @@ pub struct Handshake<'a> {
 }
 
 /// The server answered N, and sslmode insists on TLS.
-pub fn not_offered(subject: &Subject, loopback: bool) -> Finding {
-    let found = finding(
-        "DBT0601",
-        format!(
-            "{} offers no TLS (ssl is off there), and sslmode={} demands it",
-            subject.server(),
-            name(subject.settings.sslmode)
-        ),
-    )
-    .not("not a certificate: the server answered the SSLRequest with N, no handshake began");
+pub fn not_offered(subject: &Subject, loopback: bool, pooler: bool) -> Finding {
+    let (server, mode) = (subject.server(), name(subject.settings.sslmode));
+    let found = if pooler {
+        finding("DBT0619", format!("PgBouncer at {server} offers no TLS, and sslmode={mode} demands it"))
+            .not("not PostgreSQL's setting ssl: it is PgBouncer that answers here")
+    } else {
+        finding("DBT0601", format!("{server} offers no TLS (ssl is off there), and sslmode={mode} demands it"))
+    };
+    let found = found.not("not a certificate: the server answered the SSLRequest with N, no handshake began");
     let prefer = subject.directive(|settings| {
         (settings.sslmode, settings.sslrootcert) = (SslMode::Prefer, None);
     });
+    let switch_on = |found: Finding, sure: bool| {
+        if pooler {
+            let place = format!(
+                "pgbouncer.ini of PgBouncer at {server}, section [pgbouncer] (with client_tls_cert_file and client_tls_key_file)"
+            );
+            found.maybe(FixKind::Pgbouncer, place, "client_tls_sslmode = allow", Then::Restart)
+        } else if sure {
+            found.sure(FixKind::Shell, subject.server_shell(), switch_tls_on(subject.port), Then::None)
+        } else {
+            found.maybe(FixKind::Shell, subject.server_shell(), switch_tls_on(subject.port), Then::None)
+        }
+    };
     if loopback {
         // nothing leaves this machine: TLS would add nothing
-        found.sure(FixKind::Httpd, subject.httpd_place(), prefer, Then::Reload).maybe(
-            FixKind::PostgresqlConf,
-            format!("{} (with server.crt and server.key in the data directory)", subject.conf_place()),
-            "ssl = on",
-            Then::Reload,
-        )
-    } else {
-        found
-            .sure(
-                FixKind::PostgresqlConf,
-                format!("{} (with server.crt and server.key in the data directory)", subject.conf_place()),
-                "ssl = on",
-                Then::Reload,
-            )
-            .maybe(
-                FixKind::Pgbouncer,
-                format!(
-                    "pgbouncer.ini of PgBouncer at {}, section [pgbouncer], if that is what listens",
-                    subject.server()
-                ),
-                "client_tls_sslmode = allow",
-                Then::Restart,
-            )
-            .maybe(
-                FixKind::Httpd,
-                format!("{} (gives encryption up: on a trusted network only)", subject.httpd_place()),
-                prefer,
-                Then::Reload,
-            )
+        return switch_on(found.sure(FixKind::Httpd, subject.httpd_place(), prefer, Then::Reload), false);
     }
+    let place = format!("{} (gives encryption up: on a trusted network only)", subject.httpd_place());
+    switch_on(found, true).maybe(FixKind::Httpd, place, prefer, Then::Reload)
+}
+
+/// Switches TLS on, with a certificate of the server's own if it has none.
+fn switch_tls_on(port: u16) -> String {
+    super::control::for_server(
+        port,
+        "c=$(ask ssl_cert_file); k=$(ask ssl_key_file); cd \"$d\"; [ -e \"$c\" ] || { openssl req -new -x509 -days 825 -nodes \
+         -subj \"/CN=$(hostname -f)\" -out \"$c\" -keyout \"$k\" && chown \"$o\": \"$c\" \"$k\" && chmod 600 \"$k\"; }; \
+         echo 'ssl = on' >>\"$(ask config_file)\" && kill -HUP $p",
+    )
 }
 
 /// The handshake failed.

@@ -7,6 +7,7 @@ use super::evidence;
 use super::facts::{self, Facts};
 use super::ladder::Scene;
 use super::lasting;
+use super::pooler;
 use super::privileges;
 use super::probes;
 use super::quote::literal;
@@ -34,6 +35,7 @@ struct Trials<'a> {
 pub fn run(scene: &Scene, mut climb: Climb, subject: &Subject, session: Option<Step>, opened: Opened) -> Report {
     let limits = scene.limits(&climb);
     let said = opened.session.startup.backend_pid;
+    let address = Some(opened.address.clone());
     let connection = scene.target.connection(opened, &scene.settings.table, &limits);
     let mut trials = Trials { scene, subject, connection, facts: Facts::default(), limit: limits.query, pooled: false };
     match trials.ask() {
@@ -42,7 +44,11 @@ pub fn run(scene: &Scene, mut climb: Climb, subject: &Subject, session: Option<S
             // the very first statement: whatever it is, it is not yet about the table
             let mut trial = Trial::begin(Stage::Session);
             trial.tried(subject.psql("SELECT 1"));
-            let (step, finding) = trials.refused(trial, &error, Doing::Reading);
+            let (step, mut finding) = trials.refused(trial, &error, Doing::Reading);
+            let waits = matches!(error.cause, Cause::TimedOut(_)) && scene.circumstances.on_request;
+            if waits && address.is_some_and(|address| probes::is_pooler(subject, &address)) {
+                finding = pooler::keeps_waiting(subject, pooler::When::Statement);
+            }
             return climb.fail(step, finding);
         }
     }

@@ -445,6 +445,13 @@ pub static ENTRIES: &[Entry] = &[
         "Widen ssl_ciphers at the server.",
     ),
     entry(
+        "DBT0619",
+        "PgBouncer offers no TLS",
+        "sslmode demands TLS and the pooler has none; PostgreSQL behind it may have.",
+        "N in answer to the SSLRequest; a startup parameter that PostgreSQL passes over is refused with 08P01.",
+        "client_tls_sslmode with a certificate; on this very machine, do without.",
+    ),
+    entry(
         "DBT0620",
         "The connection is not encrypted although the server offers TLS",
         "With sslmode=prefer a handshake that fails is followed by a connection in the clear.",
