@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn www_data() -> Who {
-        Who { uid: 33, gid: 33, groups: vec![(33, "www-data".into())], ..Who::default() }
+        Who { uid: 33, groups: vec![(33, "www-data".into())], ..Who::default() }
     }
 
     #[test]

@@ -87,11 +87,6 @@ impl Climb {
         self.report.warnings.push(finding);
     }
 
-    /// The steps so far.
-    pub fn steps(&self) -> &[Step] {
-        &self.report.steps
-    }
-
     /// Ends the climb at a rung that failed.
     pub fn fail(mut self, step: Step, finding: Finding) -> Report {
         self.report.steps.push(step);

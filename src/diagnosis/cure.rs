@@ -52,17 +52,16 @@ fn lines(obstacle: &Obstacle, who: &Who) -> Option<(Vec<String>, Then)> {
             Some((lines, Then::None))
         }
         Trouble::NotSearchable | Trouble::NotReadable | Trouble::NotWritable
-            if seen
-                .is_some_and(|seen| who.is_member_too_late(seen.gid) && seen.group_allows(needed(obstacle, seen))) =>
+            if seen.is_some_and(|seen| who.is_member_too_late(seen.gid) && seen.group_allows(needed(obstacle))) =>
         {
             // nothing to change: a process keeps the groups that it was started with
             Some((vec![format!("id -nG {}", word(&who.user))], Then::Restart))
         }
         Trouble::NotSearchable | Trouble::NotReadable | Trouble::NotWritable => {
-            only(grant(seen?, needed(obstacle, seen?), who))
+            only(grant(seen?, needed(obstacle), who))
         }
         Trouble::AclMask => {
-            let bits = if obstacle.at == obstacle.path { needed(obstacle, seen?) } else { SEARCH };
+            let bits = if obstacle.at == obstacle.path { needed(obstacle) } else { SEARCH };
             only(grant(seen?, bits, who))
         }
         Trouble::WrongType(_) if obstacle.need == Need::ReadWrite => {
@@ -79,12 +78,11 @@ fn lines(obstacle: &Obstacle, who: &Who) -> Option<(Vec<String>, Then)> {
     }
 }
 
-fn needed(obstacle: &Obstacle, seen: &Seen) -> u32 {
+fn needed(obstacle: &Obstacle) -> u32 {
     match obstacle.need {
         Need::Directory => READ | WRITE | SEARCH,
         Need::ReadWrite | Need::Socket => READ | WRITE,
-        Need::Read | Need::Exists if seen.is_directory() => READ | SEARCH,
-        Need::Read | Need::Exists => READ,
+        Need::Read => READ,
     }
 }
 
@@ -144,7 +142,6 @@ fn beyond(obstacle: &Obstacle, who: &Who) -> Vec<String> {
     let path = quote(&obstacle.path);
     let group = word(&who.group);
     let last = match obstacle.need {
-        Need::Exists => return lines,
         Need::Read => ("-r", "r", "g+r"),
         Need::ReadWrite | Need::Socket => ("-w", "rw", "g+rw"),
         Need::Directory => ("-w", "rwx", "g+rwxs"),
@@ -295,7 +292,6 @@ mod tests {
         let who = Who {
             root: root.path().into(),
             uid: 33,
-            gid: 33,
             user: "www-data".into(),
             group: "www-data".into(),
             groups: vec![(33, "www-data".into()), (100, "site".into())],

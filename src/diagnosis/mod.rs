@@ -29,12 +29,12 @@ use std::time::Duration;
 use crate::config::Resolved;
 use crate::database::{Error, Target};
 
-pub use catalogue::{Entry, entries, explain};
+pub use catalogue::{Entry, explain};
 pub use changes::{Change, Changes};
 pub use climb::{Climb, Trial};
 pub use examiner::Examiner;
 pub use json::json;
-pub use report::{Concerns, Finding, Fix, FixKind, Report, State, Step, Then, Verdict};
+pub use report::{Finding, Fix, FixKind, Report, State, Step, Then, Verdict};
 pub use text::{Colour, afterwards, headline, instruction, one_line, text};
 pub use who::Who;
 

@@ -11,12 +11,12 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags};
+use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
 use super::acl::Acl;
 use super::mounts;
-use super::who::{Who, selinux_type};
+use super::who::Who;
 
 /// Symbolic links in one walk before the kernel gives up (path_resolution(7)).
 const MOST_LINKS: usize = 40;
@@ -32,8 +32,6 @@ pub enum Need {
     Directory,
     /// Connect to a Unix socket (which takes the right to write).
     Socket,
-    /// Only that it exists and can be reached.
-    Exists,
 }
 
 /// What stops the walk.
@@ -114,8 +112,6 @@ pub struct Seen {
     pub read: Option<i32>,
     pub write: Option<i32>,
     pub search: Option<i32>,
-    /// The file system is mounted read-only here.
-    pub read_only: bool,
 }
 
 impl Seen {
@@ -144,7 +140,6 @@ impl Seen {
             read: access(Access::READ_OK),
             write: access(Access::WRITE_OK),
             search: access(Access::EXEC_OK),
-            read_only: rustix::fs::statvfs(path).is_ok_and(|vfs| vfs.f_flag.contains(StatVfsMountFlags::RDONLY)),
         })
     }
 
@@ -266,7 +261,6 @@ fn between(seen: &Seen, who: &Who) -> Option<Trouble> {
 /// What stops this process at the last component.
 fn last(seen: &Seen, need: Need, who: &Who) -> Option<Trouble> {
     let (fits, read, write, search) = match need {
-        Need::Exists => return None,
         Need::Read => (seen.is_regular(), true, false, false),
         Need::ReadWrite => (seen.is_regular(), true, true, false),
         Need::Directory => (seen.is_directory(), true, true, true),
@@ -391,14 +385,6 @@ impl Obstacle {
         }
         facts
     }
-
-    /// The type of the SELinux label, if that is the trouble.
-    pub fn label_type(&self) -> Option<&str> {
-        match &self.trouble {
-            Trouble::Selinux(label) => selinux_type(label),
-            _ => None,
-        }
-    }
 }
 
 impl Seen {
@@ -414,7 +400,7 @@ impl Need {
         match self {
             Need::Directory => "a directory",
             Need::Socket => "a socket",
-            Need::Read | Need::ReadWrite | Need::Exists => "a file",
+            Need::Read | Need::ReadWrite => "a file",
         }
     }
 }

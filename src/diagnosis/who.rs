@@ -11,7 +11,6 @@ use super::Circumstances;
 use super::climb::Trial;
 use super::mounts::{self, Mount};
 use super::report::Step;
-use crate::database::Stage;
 
 /// CAP_DAC_OVERRIDE, capabilities(7): file modes do not bind its holder.
 const CAP_DAC_OVERRIDE: u64 = 1 << 1;
@@ -21,9 +20,8 @@ const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 pub struct Who {
     /// Where /proc, /sys and /etc were read.
     pub root: PathBuf,
-    /// Effective ids.
+    /// The effective user.
     pub uid: u32,
-    pub gid: u32,
     /// Names from /etc/passwd and /etc/group; the number where there is none (chown takes both).
     pub user: String,
     pub group: String,
@@ -82,7 +80,6 @@ impl Who {
         Self {
             root: root.to_owned(),
             uid,
-            gid,
             user: names.user(uid),
             group: names.group(gid),
             groups,

@@ -35,7 +35,6 @@ pub struct Session {
     pub most_pages: i64,
     pub encoding: String,
     pub auto_vacuum: i64,
-    pub query_only: bool,
     /// The first line of quick_check; `None` when it was not run.
     pub quick_check: Option<String>,
 }
@@ -90,7 +89,6 @@ impl Probe {
                 most_pages: self.number("max_page_count")?,
                 encoding: self.word("encoding")?,
                 auto_vacuum: self.number("auto_vacuum")?,
-                query_only: self.number("query_only")? != 0,
                 quick_check: None,
             })
         };

@@ -16,7 +16,7 @@ use rusqlite::ffi;
 
 use super::catalogue as id;
 use super::evidence::Evidence;
-use crate::database::{Cause, Stage};
+use crate::database::Stage;
 use crate::diagnosis::cure;
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 

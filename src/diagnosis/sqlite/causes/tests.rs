@@ -10,7 +10,7 @@ use super::super::files::Files;
 use super::super::locks::Holder;
 use super::super::probe::Session;
 use super::*;
-use crate::database::Table;
+use crate::database::{Cause, Table};
 use crate::diagnosis::path::{Need, Obstacle, Seen, Space, Trouble};
 use crate::diagnosis::testing::note;
 use crate::diagnosis::who::Who;
@@ -18,7 +18,7 @@ use crate::diagnosis::who::Who;
 const FILE: &str = "/srv/app/site.db";
 
 fn who() -> Who {
-    Who { uid: 33, gid: 33, user: "www-data".into(), group: "www-data".into(), parent: "1000".into(), ..Who::default() }
+    Who { uid: 33, user: "www-data".into(), group: "www-data".into(), parent: "1000".into(), ..Who::default() }
 }
 
 fn evidence(stage: Stage, code: i32, errno: Option<i32>) -> Evidence {
@@ -77,7 +77,7 @@ fn selinux() -> (tempfile::TempDir, Who) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let who = Who { user: "apache".into(), group: "apache".into(), uid: 48, gid: 48, ..Who::look_below(root.path()) };
+    let who = Who { user: "apache".into(), group: "apache".into(), uid: 48, ..Who::look_below(root.path()) };
     (root, who)
 }
 
