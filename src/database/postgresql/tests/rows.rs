@@ -79,6 +79,17 @@ fn a_large_row_and_an_answer_larger_than_the_buffer_come_through() {
 }
 
 #[test]
+fn an_answer_of_any_length_comes_through_the_driver_too() {
+    let cluster = trusting();
+    let mut connection = connect(by_socket(&cluster)).unwrap();
+    for _ in 0..3 {
+        let rows = connection.simple("SELECT n, repeat('x', n % 300) FROM generate_series(1, 20000) n").unwrap();
+        assert_eq!((rows.len(), rows[19_999][0].as_deref()), (20_000, Some("20000")));
+        connection.page(None, 20).unwrap();
+    }
+}
+
+#[test]
 fn the_table_is_created_and_reset_by_statements_that_are_shown() {
     let cluster = trusting();
     cluster.psql_in("appdb", "DROP TABLE stuff");

@@ -35,6 +35,24 @@ fn a_connection_that_the_server_ended_while_idle_stores_nothing_and_says_so() {
 }
 
 #[test]
+fn a_connection_that_ended_without_a_word_stores_nothing_either() {
+    let cluster = trusting();
+    for settings in [by_socket(&cluster), by_tcp(cluster.port)] {
+        let mut connection = connect(settings).unwrap();
+        connection.insert("warm", "").unwrap();
+        let pid = connection.simple("SELECT pg_backend_pid()").unwrap()[0][0].clone().unwrap();
+        std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        super::super::support::wait("the server recovers", || {
+            !std::path::Path::new(&format!("/proc/{pid}")).exists() && cluster.try_psql("appdb", "SELECT 1").is_ok()
+        });
+        let error = connection.insert("a", "b").unwrap_err();
+        let WriteError::NotSaved(error) = error else { panic!("{error}") };
+        assert!(matches!(error.cause, Cause::Closed), "{error:?}");
+        assert!(!connection.usable());
+    }
+}
+
+#[test]
 fn a_page_over_an_ended_connection_is_an_error_and_the_next_connection_serves() {
     let cluster = trusting();
     for settings in [by_socket(&cluster), by_tcp(cluster.port)] {
