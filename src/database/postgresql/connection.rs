@@ -87,11 +87,6 @@ impl PgConnection {
         Ok(rows.collect())
     }
 
-    /// The last value that the server reported of a parameter, e.g. `server_version`.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.session.connection.parameter(name)
-    }
-
     /// Runs one request of the driver's to its end.
     fn run<T>(
         &mut self,
