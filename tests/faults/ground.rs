@@ -293,7 +293,7 @@ impl Ground {
         let bench = self.bench(case);
         let passes = |report: &Value| report["verdict"].as_str().is_some_and(|verdict| verdict != "fail");
         match case.cure {
-            Cure::Not(why) => return format!("not-run-here: {why}"),
+            Cure::Not(why) => format!("not-run-here: {why}"),
             Cure::Maybe => {
                 for fix in report["fixes"].as_array().cloned().unwrap_or_default() {
                     assert_eq!(fix["sure"].as_bool(), Some(false), "it is sure: {report:#}");
@@ -355,10 +355,6 @@ impl Ground {
             answer = self.check(case);
         }
         answer
-    }
-
-    pub fn httpd(&self) -> &Httpd {
-        self.httpd.as_ref().expect("a server")
     }
 
     /// Puts everything back as it was.

@@ -24,26 +24,28 @@ const fn entry(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
-    /// The ids in the sources of this ladder, and those in its catalogue.
+    fn collect(directory: &Path, printed: &mut BTreeSet<String>) {
+        for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() && !path.ends_with("catalogue") {
+                collect(&path, printed);
+            } else if path.is_file() {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap();
+                let ids = code.match_indices("\"DBT").filter_map(|(at, _)| code.get(at + 1..at + 8));
+                printed.extend(ids.filter(|id| id[3..].chars().all(|c| c.is_ascii_digit())).map(str::to_owned));
+            }
+        }
+    }
+
+    /// The ids in the sources of this ladder are those in its catalogue.
     #[test]
     fn every_id_that_is_printed_has_its_entry_and_no_entry_is_unused() {
         let mut printed = BTreeSet::new();
-        for file in
-            std::fs::read_dir("src/diagnosis/postgresql").unwrap().flatten().filter(|file| file.path().is_file())
-        {
-            let text = std::fs::read_to_string(file.path()).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap();
-            printed.extend(
-                code.match_indices("\"DBT")
-                    .filter_map(|(at, _)| code.get(at + 1..at + 8))
-                    .filter(|id| id[3..].chars().all(|c| c.is_ascii_digit()))
-                    .map(str::to_owned),
-            );
-        }
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/diagnosis/postgresql"), &mut printed);
         let listed: BTreeSet<String> =
             super::ENTRIES.iter().copied().flatten().map(|entry| entry.id.to_owned()).collect();
-        assert!(printed.len() > 150, "{}", printed.len());
         assert_eq!(printed, listed);
     }
 }
