@@ -1,8 +1,9 @@
 //! The time that a statement has: to run, and to wait for locks.
 //!
 //! SQLite's own waiting (`busy_timeout`) sleeps up to 100 ms at a time. Where every child of a server writes, the
-//! lock then lies free most of the time, and some wait in vain until their time is over (16 writers, measured: 640
-//! rows in 3.5 s and 45 more refused; with the pauses here in 0.6 s and none refused).
+//! lock then lies free most of the time, and some wait in vain until their time is over. Measured with 16 writers of
+//! 640 rows and half a second to wait: 2.6 to 3.9 s and 29 to 55 refused; with the pauses here 0.5 to 0.6 s and none
+//! where 200 µs pass between a writer's rows, 0.6 to 1.7 s and up to 19 refused where none pass.
 
 use std::cell::Cell;
 use std::sync::Arc;
