@@ -8,6 +8,7 @@ mod commands;
 mod configtest;
 mod defaults;
 mod examples;
+mod extending;
 mod failing;
 mod http;
 mod life;

@@ -56,10 +56,17 @@ pub struct Builder {
     modules: Vec<String>,
     conf: String,
     log_level: String,
+    library: Option<PathBuf>,
     wrapper: Vec<String>,
 }
 
 impl Builder {
+    /// Another build of the module.
+    pub fn library(mut self, path: &Path) -> Self {
+        self.library = Some(path.to_owned());
+        self
+    }
+
     /// Starts httpd by this command, which must end by executing its arguments: `unshare -m` gives it mounts of its own.
     pub fn under(mut self, command: &[&str]) -> Self {
         self.wrapper = command.iter().map(|word| (*word).to_owned()).collect();
@@ -156,7 +163,8 @@ impl Root {
                 conf.push_str(&format!("LoadModule {name}_module \"{}\"\n", file.display()));
             }
         }
-        conf.push_str(&format!("LoadModule dbtest_module \"{}\"\n{}", module().display(), builder.mpm_conf));
+        let library = builder.library.as_deref().unwrap_or_else(|| module());
+        conf.push_str(&format!("LoadModule dbtest_module \"{}\"\n{}", library.display(), builder.mpm_conf));
         if let Some(account) = server_account() {
             conf.push_str(&format!("User {0}\nGroup #{1}\n", account.user, account.gid));
         }
@@ -229,6 +237,7 @@ impl Httpd {
             modules: Vec::new(),
             conf: String::new(),
             log_level: "info".to_owned(),
+            library: None,
             wrapper: Vec::new(),
         }
     }
