@@ -68,14 +68,29 @@ fn lines(obstacle: &Obstacle, who: &Who) -> Option<(Vec<String>, Then)> {
             let aside = format!("{}.set-aside", obstacle.at.display());
             only(format!("mv {at} {}", word(&aside)))
         }
-        Trouble::Immutable => only(format!("chattr -i {at}")),
-        Trouble::AppendOnly => only(format!("chattr -a {at}")),
-        Trouble::ReadOnly { mount, only_here: false } => only(format!("mount -o remount,rw {}", quote(mount))),
-        Trouble::ReadOnly { mount, only_here: true } => Some(sandbox(obstacle, mount, who)),
+        Trouble::Immutable => Some((and_rights(vec![format!("chattr -i {at}")], obstacle, who), Then::None)),
+        Trouble::AppendOnly => Some((and_rights(vec![format!("chattr -a {at}")], obstacle, who), Then::None)),
+        Trouble::ReadOnly { mount, only_here: false } => {
+            let line = format!("mount -o remount,rw {}", quote(mount));
+            Some((and_rights(vec![line], obstacle, who), Then::None))
+        }
+        Trouble::ReadOnly { mount, only_here: true } => {
+            let (lines, then) = sandbox(obstacle, mount, who);
+            Some((and_rights(lines, obstacle, who), then))
+        }
         Trouble::Selinux(_) => only(relabel(obstacle, who)),
         Trouble::Refused => apparmor(obstacle, who).map(|lines| (lines, Then::None)),
         _ => None,
     }
+}
+
+/// The kernel names one obstacle; where the modes would be the next, they are cured with it.
+fn and_rights(mut lines: Vec<String>, obstacle: &Obstacle, who: &Who) -> Vec<String> {
+    let bits = needed(obstacle);
+    if let Some(seen) = obstacle.seen.as_ref().filter(|seen| !seen.modes_allow(bits, who)) {
+        lines.push(grant(seen, bits, who));
+    }
+    lines
 }
 
 fn needed(obstacle: &Obstacle) -> u32 {

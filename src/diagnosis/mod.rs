@@ -15,6 +15,7 @@ mod generic;
 mod json;
 mod mounts;
 mod path;
+mod posix;
 mod postgresql;
 mod report;
 mod sqlite;

@@ -43,6 +43,13 @@ by_commands! {
     table_of_another_name: ["extra-SQC-01b"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO stuffs'" => "schema" "DBT1050";
     table_is_a_view: ["extra-SQC-11"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO real_stuff; CREATE VIEW stuff AS SELECT * FROM real_stuff'" => "schema" "DBT1053";
     journal_is_a_directory: ["extra-SQD-15"], "install -d -o www-data $DB-journal" => "reach" "DBT0455";
+    path_is_a_pipe: ["extra-pipe"], "rm $DB; mkfifo $DB; chown www-data: $DB" => "reach" "DBT0451";
+    immutable_and_of_root: ["extra-immutable-root"], "chown -R root: $DIR; chattr +i $DB $DIR" => "reach" "DBT0456";
+    mode_without_anything: ["extra-000"], "chmod 000 $DB" => "reach" "DBT0452";
+    directory_without_search: ["extra-dir-r"], "chmod 644 $DIR" => "resolve" "DBT0352";
+    directory_of_another_group: ["extra-dir-group"], "chown root:adm $DIR; chmod 2770 $DIR" => "resolve" "DBT0352";
+    journal_of_root: ["extra-journal-root"], "touch $DB-journal; chmod 600 $DB-journal" => "reach" "DBT0455";
+    index_with_a_foreign_collation: ["extra-collation"], "python3 -c 'import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.create_collation(\"german\", lambda a,b: (a>b)-(a<b)); c.execute(\"CREATE INDEX umlaut ON stuff (stuff COLLATE german)\"); c.commit()' $DB" => "write" "DBT1364";
     link_leads_round: ["extra-SQF-24b"], "mv $DB $DIR/site2.db; ln -s site.db $DB" => "resolve" "DBT0354";
     column_missing: ["SQC-02"], "sqlite3 $DB 'ALTER TABLE stuff DROP COLUMN things'" => "schema" "DBT1051";
     id_missing: ["extra-SQC-02b"], "sqlite3 $DB 'DROP TABLE stuff; CREATE TABLE stuff (stuff TEXT, things TEXT)'" => "schema" "DBT1051";
@@ -65,6 +72,9 @@ by_statements! {
     column_is_generated: ["extra-SQC-12"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT AS (stuff || '!'));" => "schema" "DBT1054";
     column_demands: ["SQC-06"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, created TEXT NOT NULL);" => "write" "DBT1351";
     check_refuses: ["extra-SQC-06b"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, CHECK (length(things) > 1000));" => "write" "DBT1352";
+    id_is_text: ["extra-id-text"], "CREATE TABLE stuff (id TEXT PRIMARY KEY, stuff TEXT, things TEXT); INSERT INTO stuff VALUES ('a1', 'a', 'b'), ('7', 'c', 'd');" => "schema" "DBT1052";
+    id_descends: ["extra-id-desc"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY DESC, stuff TEXT, things TEXT);" => "schema" "DBT1052";
+    without_rowid: ["extra-without-rowid"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT) WITHOUT ROWID;" => "schema" "DBT1052";
     trigger_aborts: ["extra-SQC-06c"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(ABORT, 'never'); END;" => "write" "DBT1354";
     trigger_uses_a_missing_table: ["SQC-07"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t AFTER INSERT ON stuff BEGIN INSERT INTO audit VALUES (new.id); END;" => "write" "DBT1354";
     trigger_ignores: ["SQC-09"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(IGNORE); END;" => "write" "DBT1358";
@@ -172,6 +182,12 @@ fn a_group_that_was_added_after_the_start() {
     };
     Site::new().fault(&["extra-SQF-06"], make, "reach", "DBT0467");
     super::site::sh("gpasswd -d www-data dbtestlate > /dev/null; groupdel dbtestlate");
+}
+
+#[test]
+fn a_location_that_only_reads_still_needs_the_directory_in_wal_mode() {
+    let site = Site::at(&format!("PRAGMA journal_mode=wal; {TABLE}"), &[], "DBTestReadOnly On");
+    site.fault(&["extra-ro-wal"], |site| site.sh("chown root: $DIR"), "reach", "DBT0454");
 }
 
 #[test]

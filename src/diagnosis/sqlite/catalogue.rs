@@ -253,6 +253,10 @@ entries! {
         "The file can be read, and writing fails for a reason that has no entry of its own.",
         "Code 8 though file, directory and the files beside it can be written.",
         "Read what came back.";
+    INDEX_BROKEN = "DBT1364": "An index of the table uses what this SQLite does not have",
+        "A program that brings its own functions or collations made an index with them; nobody else can insert.",
+        "Code 1 on INSERT; without the index the same row goes in (tried in a transaction that was rolled back).",
+        "Drop the index, or let only that program write.";
     REPLACED = "DBT1450": "The open file is not the file at its path",
         "The database was removed or replaced while httpd had it open; rows written to the old one would be lost.",
         "Extended code 1032, or another inode than the one that was opened.",

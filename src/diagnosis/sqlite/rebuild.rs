@@ -4,6 +4,10 @@
 
 use super::schema::{Attached, Schema};
 
+/// The id as a number where it is one, and the first to have it; else SQLite gives a new one.
+const NUMBER: &str = "CASE WHEN CAST(CAST(\"id\" AS INTEGER) AS TEXT) = CAST(\"id\" AS TEXT) \
+                      AND row_number() OVER (PARTITION BY \"id\") = 1 THEN CAST(\"id\" AS INTEGER) END";
+
 /// What is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change<'a> {
@@ -28,28 +32,24 @@ pub fn statements(schema: &Schema, change: &Change) -> Option<String> {
     let (definitions, options) = changed(&body, change)?;
     let copied: Vec<String> =
         schema.columns.iter().filter(|column| !column.generated).map(|column| quoted(&column.name)).collect();
-    // rows without an id get the number that they have as rows
-    let sources: Vec<String> =
-        match change {
-            Change::NumberedId => copied
-                .iter()
-                .map(|column| {
-                    if column.eq_ignore_ascii_case("\"id\"") {
-                        "CAST(\"id\" AS INTEGER)".into()
-                    } else {
-                        column.clone()
-                    }
-                })
-                .collect(),
-            _ => copied.clone(),
-        };
+    let sources: Vec<String> = match change {
+        Change::NumberedId => copied
+            .iter()
+            .map(|column| if column.eq_ignore_ascii_case("\"id\"") { NUMBER.into() } else { column.clone() })
+            .collect(),
+        _ => copied.clone(),
+    };
     let (mut into, mut from) = (copied.join(", "), sources.join(", "));
     if *change == Change::NumberedId && schema.column("id").is_none() {
         into = format!("\"id\", {into}");
         from = format!("rowid, {from}");
     }
     // the numbers that are there come first, so that none of them is given to a row without one
-    let order = if *change == Change::NumberedId { " ORDER BY 1 IS NULL, 1" } else { "" };
+    let place = copied.iter().position(|column| column.eq_ignore_ascii_case("\"id\""));
+    let order = match (change, place) {
+        (Change::NumberedId, Some(place)) => format!(" ORDER BY {} NULLS LAST", place + 1),
+        _ => String::new(),
+    };
     let mut text = format!(
         "PRAGMA foreign_keys = OFF;\nBEGIN IMMEDIATE;\nCREATE TABLE {fresh} (\n  {}\n){options};\n\
          INSERT INTO {fresh} ({into}) SELECT {from} FROM {name}{order};\nDROP TABLE {name};\n\
@@ -306,6 +306,22 @@ mod tests {
             &Change::NumberedId,
         );
         assert_eq!(connection.query_row("SELECT max(id) FROM stuff", [], |row| row.get(0)), Ok(2));
+    }
+
+    #[test]
+    fn ids_that_are_no_numbers_or_there_twice_are_given_anew() {
+        let connection = rebuilt(
+            "CREATE TABLE stuff (id TEXT, stuff TEXT, things TEXT); \
+             INSERT INTO stuff VALUES ('5', 'a', 'b'), ('5', 'c', 'd'), ('x', 'e', 'f'), (NULL, 'g', 'h')",
+            &Change::NumberedId,
+        );
+        let ids = connection.query_row(
+            "SELECT group_concat(id || stuff) FROM (SELECT * FROM stuff ORDER BY id)",
+            [],
+            |row| row.get::<_, String>(0),
+        );
+        let ids = ids.unwrap();
+        assert!(ids.starts_with("5") && ids.matches(',').count() == 3 && ids.contains("8"), "{ids}");
     }
 
     #[test]

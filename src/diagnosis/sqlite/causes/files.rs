@@ -39,7 +39,7 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
         }
         Trouble::NotSearchable if obstacle.at != obstacle.path => (id::NOT_SEARCHABLE, cures(evidence)),
         Trouble::WrongType("a directory") => (id::IS_A_DIRECTORY, databases_in(&obstacle.at)),
-        Trouble::WrongType(_) => (id::NOT_A_FILE, near(&evidence.files)),
+        Trouble::WrongType(_) => (id::NOT_A_FILE, vec![in_its_place(evidence)]),
         Trouble::Selinux(_) if obstacle.at != obstacle.path => (id::SELINUX, cures(evidence)),
         _ => return None,
     };
@@ -124,6 +124,13 @@ fn create_command(evidence: &Evidence) -> String {
     format!("runuser -u {user} -- sqlite3 {} {statement}", quote(&evidence.files.path))
 }
 
+/// What is no file aside, and a new database in its place.
+fn in_its_place(evidence: &Evidence) -> Fix {
+    let path = &evidence.files.path;
+    let aside = quote(&super::super::files::beside(path, ".set-aside"));
+    cure::shell(format!("mv {} {aside}\n{}", quote(path), create_command(evidence)), Then::None)
+}
+
 /// Files whose names are nearly what was asked for.
 fn near(files: &Files) -> Vec<Fix> {
     files.similar.iter().take(3).map(|path| name_file(path)).collect()
@@ -147,6 +154,18 @@ fn databases_in(directory: &Path) -> Vec<Fix> {
     found.sort();
     let sure = found.len() == 1;
     found.iter().take(3).map(|path| if sure { name_file(path) } else { maybe(name_file(path)) }).collect()
+}
+
+/// File systems that cannot be written by their nature.
+const NEVER_WRITTEN: [&str; 4] = ["squashfs", "iso9660", "erofs", "cramfs"];
+
+/// A copy of the database where it can be written, and the directive for it: both are to be done.
+fn copied(files: &Files, who: &Who) -> Vec<Fix> {
+    let mut fixes = moved(files, who);
+    if let Some(commands) = fixes.first_mut() {
+        commands.text = commands.text.replace("\nmv ", "\ncp ");
+    }
+    fixes
 }
 
 /// The database in a place that httpd sees, and the directive for it: both are to be done.
@@ -226,6 +245,10 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
     if let Some(obstacle) = first {
         let id = id_of(obstacle, files, who);
         let cause = sentence(obstacle, evidence);
+        if let Some((kind, _)) = files.mount.as_ref().filter(|(kind, _)| NEVER_WRITTEN.contains(&kind.as_str())) {
+            let cause = format!("{cause}; {kind} can only be read");
+            return Some(verdict(Stage::Reach, id::READ_ONLY_MOUNT, cause, copied(files, who), other_causes(evidence)));
+        }
         return Some(verdict(Stage::Reach, id, cause, cures(evidence), other_causes(evidence)));
     }
     if !about_rights {

@@ -165,9 +165,15 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
         ));
     }
     if let Some(Blame::Index(name)) = &evidence.blame {
-        let cause = format!("the unique index {name} of {table} refuses an ordinary row: {said}");
+        let broken = code & 0xff == ffi::SQLITE_ERROR;
+        let (id, cause) = match broken {
+            true => {
+                (id::INDEX_BROKEN, format!("the index {name} of {table} uses what this SQLite does not have: {said}"))
+            }
+            false => (id::CONSTRAINT, format!("the unique index {name} of {table} refuses an ordinary row: {said}")),
+        };
         let fix = sql(evidence, format!("DROP INDEX {};", rebuild::quoted(name)));
-        return Some(verdict(Stage::Write, id::CONSTRAINT, cause, vec![fix], rule_excluded()));
+        return Some(verdict(Stage::Write, id, cause, vec![fix], rule_excluded()));
     }
     if code & 0xff != ffi::SQLITE_CONSTRAINT && code & 0xff != ffi::SQLITE_MISMATCH {
         return None;
