@@ -1,5 +1,7 @@
 //! A connection that is open: the page in one round trip, an insert in one, each within its limit.
 
+mod insert;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -125,45 +127,58 @@ impl PgConnection {
     /// The first use of a statement sends its text. Only when no pooler is in between is it prepared, by the second use,
     /// which makes it likely that more follow.
     fn query(&mut self, query: Query, values: &[Value], each: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Failed> {
+        self.query_all(query, &[values], &mut |row| row.is_none_or(&mut *each))
+    }
+
+    /// The same once for each of `rows` with its values, in one transaction: all of it is done, or nothing. `each` gets
+    /// None where the answer to one of them ends.
+    fn query_all<'a>(
+        &mut self,
+        query: Query,
+        rows: &[impl AsRef<[Value<'a>]>],
+        each: &mut dyn FnMut(Option<&[u8]>) -> bool,
+    ) -> Result<(), Failed> {
         let how = match (self.prepared.contains(&query), self.direct) {
             (true, _) => How::Prepared,
             (false, Direct::Yes) => How::Prepare,
             (false, Direct::Unknown) => How::Unnamed { proof: true },
             (false, Direct::No) => How::Unnamed { proof: false },
         };
-        match self.ask(query, how, values, each) {
+        match self.ask(query, how, rows, each) {
             // the name is unknown to whoever answered, or known to mean something: nothing was run
             Err(failed) if is_pooler(&failed) && !matches!(how, How::Unnamed { .. }) => {
                 self.learn(false);
-                self.ask(query, How::Unnamed { proof: false }, values, each)
+                self.ask(query, How::Unnamed { proof: false }, rows, each)
             }
             other => other,
         }
     }
 
-    fn ask(
+    fn ask<'a>(
         &mut self,
         query: Query,
         how: How,
-        values: &[Value],
-        each: &mut dyn FnMut(&[u8]) -> bool,
+        rows: &[impl AsRef<[Value<'a>]>],
+        each: &mut dyn FnMut(Option<&[u8]>) -> bool,
     ) -> Result<(), Failed> {
         self.request.clear();
-        statements::request(query, how, &self.table, values, &mut self.request)
+        statements::request(query, how, &self.table, rows, &mut self.request)
             .map_err(|error| Failed { failure: Failure::Broken(Broken::Io(error)), sent: false })?;
         let (mut pid, mut parsed) = (None, false);
         let outcome = exchange::exchange(&self.session.control, &self.request, self.limits.query, &mut |tag, body| {
             match tag {
                 b'D' => {
                     pid = pid.or_else(|| proof(query, how, body));
-                    each(body)
+                    each(Some(body))
                 }
                 b'1' => {
                     parsed = true;
                     true
                 }
-                // bound, complete
-                b'2' | b'C' => true,
+                // bound
+                b'2' => true,
+                // complete
+                b'C' => each(None),
                 _ => false,
             }
         });
@@ -236,34 +251,11 @@ impl Connection for PgConnection {
     }
 
     fn insert(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError> {
-        let doing = format!("inserting into table {}", self.table);
-        // a server that said goodbye meanwhile has certainly stored nothing
-        if let Err(failure) = exchange::look(&self.session.control) {
-            self.usable = false;
-            return Err(WriteError::NotSaved(self.error(failure, Stage::Write, doing)));
-        }
-        let mut id = None;
-        let values = [Value::Text(stuff), Value::Text(things)];
-        let result = self.query(Query::Insert, &values, &mut |body| {
-            id = columns(body).and_then(|[id]| integer(id?));
-            id.is_some()
-        });
-        match (result, id) {
-            (Ok(()), Some(id)) => Ok(id),
-            (Ok(()), None) => Err(WriteError::NotSaved(Error {
-                stage: Stage::Write,
-                doing,
-                cause: Cause::Driver("the server stored no row: a trigger or a rule of the table took it".into()),
-            })),
-            (Err(failed), _) => {
-                let error = self.error(failed.failure, Stage::Write, doing);
-                let refused = match &error.cause {
-                    Cause::Server(error) => failure::is_certain(error),
-                    _ => !failed.sent,
-                };
-                Err(if refused { WriteError::NotSaved(error) } else { WriteError::Unknown(error) })
-            }
-        }
+        self.insert_one(stuff, things)
+    }
+
+    fn insert_together(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
+        self.insert_all(rows)
     }
 
     fn create_table(&mut self) -> Result<(), Error> {

@@ -121,6 +121,11 @@ impl Target for PgTarget {
         statements::create(table)
     }
 
+    fn commits_together(&self) -> bool {
+        // what a commit costs is its wait for the server's disk, whatever the number of rows
+        true
+    }
+
     fn connect(&self, table: &Table, limits: &Limits, _: Create) -> Result<Box<dyn Connection>, Error> {
         match self.open(limits) {
             Ok(opened) => Ok(Box::new(self.connection(opened, table, limits))),

@@ -96,27 +96,37 @@ pub enum How {
     Prepared,
 }
 
-/// Writes the messages of one statement with its values, one round trip, the answer in binary.
+/// Writes the messages of one statement, once for each of `rows` with its values: one round trip, one transaction, the
+/// answers in binary.
 ///
 /// An error: a value is longer than the protocol can say (2 GiB).
-pub fn request(query: Query, how: How, table: &Table, values: &[Value], buffer: &mut BytesMut) -> io::Result<()> {
+pub fn request<'a>(
+    query: Query,
+    how: How,
+    table: &Table,
+    rows: &[impl AsRef<[Value<'a>]>],
+    buffer: &mut BytesMut,
+) -> io::Result<()> {
     let name = match how {
         How::Unnamed { .. } => String::new(),
         How::Prepare | How::Prepared => query.name(),
     };
     if how != How::Prepared {
         let sql = query.sql(table, how == How::Unnamed { proof: true });
+        let values = rows.first().map_or(&[][..], |values| values.as_ref());
         frontend::parse(&name, &sql, values.iter().map(|value| value.oid()), buffer)?;
     }
-    let write = |value: &Value, buffer: &mut BytesMut| {
-        value.write(buffer);
-        Ok(IsNull::No)
-    };
-    frontend::bind("", &name, [BINARY], values, write, [BINARY], buffer).map_err(|error| match error {
-        frontend::BindError::Conversion(error) => io::Error::other(error),
-        frontend::BindError::Serialization(error) => error,
-    })?;
-    frontend::execute("", 0, buffer)?;
+    for values in rows {
+        let write = |value: &Value, buffer: &mut BytesMut| {
+            value.write(buffer);
+            Ok(IsNull::No)
+        };
+        frontend::bind("", &name, [BINARY], values.as_ref(), write, [BINARY], buffer).map_err(|error| match error {
+            frontend::BindError::Conversion(error) => io::Error::other(error),
+            frontend::BindError::Serialization(error) => error,
+        })?;
+        frontend::execute("", 0, buffer)?;
+    }
     frontend::sync(buffer);
     Ok(())
 }

@@ -181,3 +181,67 @@ fn rows_that_cannot_be_shown_are_named_and_the_connection_goes_on() {
     let page = connection.page(None, 20).unwrap();
     assert_eq!((page.rows[0].stuff.as_str(), page.rows[0].things.as_str()), ("", "é"));
 }
+
+/// Inserts three rows together, the second of them "bad": which were acknowledged, and what is in the table.
+fn together(cluster: &Cluster, connection: &mut dyn Connection) -> ([bool; 3], String) {
+    let rows = [("a", "1"), ("bad", "2"), ("c", "3")];
+    let answers = connection.insert_together(&rows).unwrap();
+    for (answer, (stuff, _)) in answers.iter().zip(rows) {
+        match answer {
+            Ok(id) => assert_eq!(cluster.psql_in("appdb", &format!("SELECT stuff FROM stuff WHERE id = {id}")), stuff),
+            Err(error) => assert!(matches!(error, WriteError::NotSaved(_)), "{error}"),
+        }
+    }
+    let saved: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    let stored = cluster.psql_in("appdb", "SELECT string_agg(stuff, ',' ORDER BY id) FROM stuff");
+    (saved.try_into().unwrap(), stored)
+}
+
+#[test]
+fn of_rows_inserted_together_none_drags_another_down() {
+    let cluster = trusting();
+    let ignore = "CREATE FUNCTION ignore() RETURNS trigger LANGUAGE plpgsql AS \
+                  $$ BEGIN IF new.stuff = 'bad' THEN RETURN NULL; END IF; RETURN new; END $$;";
+    let late = "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN IF new.stuff = 'bad' THEN RAISE 'no'; END IF; RETURN NULL; END $$;";
+    cluster.psql_in("appdb", &format!("{ignore} {late}"));
+    for (change, undo, bad) in [
+        ("", "", true),
+        ("ALTER TABLE stuff ADD CONSTRAINT c CHECK (stuff <> 'bad')", "ALTER TABLE stuff DROP CONSTRAINT c", false),
+        (
+            "CREATE TRIGGER t BEFORE INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION ignore()",
+            "DROP TRIGGER t ON stuff",
+            false,
+        ),
+        // the commit itself fails
+        (
+            "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON stuff DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW EXECUTE FUNCTION late()",
+            "DROP TRIGGER t ON stuff",
+            false,
+        ),
+    ] {
+        cluster.psql_in("appdb", &format!("TRUNCATE stuff; {change}"));
+        let mut connection = connect(by_socket(&cluster)).unwrap();
+        // the text first, then prepared, then by its name
+        for _ in 0..3 {
+            let (saved, stored) = together(&cluster, &mut connection);
+            assert_eq!(saved, [true, bad, true], "{change}");
+            assert_eq!(stored, if bad { "a,bad,c" } else { "a,c" }, "{change}");
+            assert!(connection.usable());
+            cluster.psql_in("appdb", "TRUNCATE stuff");
+        }
+        cluster.psql_in("appdb", undo);
+    }
+}
+
+#[test]
+fn rows_inserted_together_are_one_transaction() {
+    let cluster = trusting();
+    let mut connection = connect(by_socket(&cluster)).unwrap();
+    for _ in 0..3 {
+        connection.insert_together(&[("a", "b"); 50]).unwrap().into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+    }
+    let found = cluster.psql_in("appdb", "SELECT count(*), count(DISTINCT xmin::text) FROM stuff");
+    assert_eq!(found, "150|3");
+}

@@ -1,0 +1,81 @@
+//! Rows on their way in: one in one round trip, and those that wait in one round trip and one commit together.
+//!
+//! Between two Syncs the server runs everything in one transaction, so that rows sent so are all stored or none. When one
+//! of them is refused nothing is stored, and each is sent again by itself: it alone fails.
+
+use std::time::Instant;
+
+use crate::database::{Cause, Error, Stage, WriteError};
+
+use super::{Failed, PgConnection, Query, Value, columns, exchange, failure, integer};
+
+impl PgConnection {
+    /// Inserts one row and commits it.
+    pub(super) fn insert_one(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError> {
+        let answers = self.insert_in_one_transaction(&[(stuff, things)])?;
+        answers.into_iter().next().flatten().ok_or_else(|| WriteError::NotSaved(self.no_row()))
+    }
+
+    /// Inserts rows, with one commit for all if none of them is refused.
+    pub(super) fn insert_all(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
+        let began = Instant::now();
+        match self.insert_in_one_transaction(rows) {
+            Ok(ids) => Ok(ids.into_iter().map(|id| id.ok_or_else(|| WriteError::NotSaved(self.no_row()))).collect()),
+            Err(WriteError::NotSaved(_)) if self.usable && rows.len() > 1 => Ok(self.one_by_one(rows, began)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Each for itself, for as long as all of them together may take.
+    fn one_by_one(&mut self, rows: &[(&str, &str)], began: Instant) -> Vec<Result<i64, WriteError>> {
+        let one = |&(stuff, things): &(&str, &str)| {
+            if began.elapsed() >= self.limits.query {
+                let cause = Cause::TimedOut(self.limits.query);
+                return Err(WriteError::NotSaved(Error { stage: Stage::Write, doing: self.inserting(), cause }));
+            }
+            self.insert_one(stuff, things)
+        };
+        rows.iter().map(one).collect()
+    }
+
+    /// The ids in the order of the rows; None for one that the server did not store and did not refuse either. After
+    /// an error that is certain nothing is stored.
+    fn insert_in_one_transaction(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Option<i64>>, WriteError> {
+        // a server that said goodbye meanwhile has certainly stored nothing
+        if let Err(failure) = exchange::look(&self.session.control) {
+            self.usable = false;
+            return Err(WriteError::NotSaved(self.error(failure, Stage::Write, self.inserting())));
+        }
+        let values: Vec<_> = rows.iter().map(|(stuff, things)| [Value::Text(stuff), Value::Text(things)]).collect();
+        let (mut ids, mut id) = (Vec::with_capacity(rows.len()), None);
+        let result = self.query_all(Query::Insert, &values, &mut |row| match row {
+            Some(row) => {
+                id = columns(row).and_then(|[id]| integer(id?));
+                id.is_some()
+            }
+            None => {
+                ids.push(id.take());
+                true
+            }
+        });
+        result.map(|()| ids).map_err(|failed| self.write_error(failed))
+    }
+
+    fn write_error(&self, failed: Failed) -> WriteError {
+        let error = self.error(failed.failure, Stage::Write, self.inserting());
+        let refused = match &error.cause {
+            Cause::Server(error) => failure::is_certain(error),
+            _ => !failed.sent,
+        };
+        if refused { WriteError::NotSaved(error) } else { WriteError::Unknown(error) }
+    }
+
+    fn no_row(&self) -> Error {
+        let cause = Cause::Driver("the server stored no row: a trigger or a rule of the table took it".into());
+        Error { stage: Stage::Write, doing: self.inserting(), cause }
+    }
+
+    fn inserting(&self) -> String {
+        format!("inserting into table {}", self.table)
+    }
+}
