@@ -66,13 +66,26 @@ pub(super) unsafe fn is_open(server: &server_rec, path: &str) -> bool {
 unsafe fn judge(node: &ap_directive_t, path: &str, open: &mut bool) {
     // SAFETY: as in is_open.
     unsafe {
-        if name(node) == "<location" && holds(&argument(node), path) {
+        if is_around(node, path) {
             if let Some(verdict) = verdict_of(node) {
                 *open = verdict;
             }
         } else if path == "/" && restriction(node).is_some() {
             *open = restriction(node) == Some(false);
         }
+    }
+}
+
+/// Whether a directive is a section for this path. A pattern is held against a pattern: what it matches, only a request
+/// tells.
+unsafe fn is_around(node: &ap_directive_t, path: &str) -> bool {
+    // SAFETY: as in is_open.
+    let (name, argument) = unsafe { (name(node), argument(node)) };
+    let pattern = argument.strip_prefix('~').map_or(argument.as_str(), |rest| rest.trim().trim_matches('"'));
+    match name.as_str() {
+        "<location" => holds(&argument, path) || pattern == path,
+        "<locationmatch" => pattern == path,
+        _ => false,
     }
 }
 

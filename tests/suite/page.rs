@@ -13,6 +13,7 @@ crate::matrix![
     escapes_and_keeps_every_text,
     reads_only_where_told,
     answers_in_json,
+    exports_everything_in_constant_memory,
 ];
 
 fn serve(mpm: Mpm, kind: Kind, directives: &str) -> (Httpd, Database) {
@@ -163,4 +164,33 @@ fn answers_in_json(mpm: Mpm, kind: Kind) {
     httpd.request("POST", "/dbtest/", &headers, b"[]").expect(400);
     httpd.request("POST", "/dbtest/", &headers, b"{").expect(400);
     assert_eq!(database.rows().len(), 1);
+}
+
+fn exports_everything_in_constant_memory(mpm: Mpm, kind: Kind) {
+    let (httpd, database) = serve(mpm, kind, "");
+    httpd.get("/dbtest/?all").expect(200);
+    database.fill(100_000);
+    let before = largest_child(&httpd);
+    let reply = httpd.get("/dbtest/?all").expect(200);
+    let grown = largest_child(&httpd) - before;
+    let lines: Vec<&str> = reply.text().lines().collect();
+    assert_eq!(lines.len(), 100_000);
+    let first: serde_json::Value = serde_json::from_str(lines[0]).expect("a JSON object");
+    assert_eq!(first, serde_json::json!({"id": 100_000, "stuff": "stuff 100000", "things": "things 100000"}));
+    assert!(lines[99_999].contains("\"things 1\""));
+    assert!(
+        reply.body.len() > 5_000_000 && grown < 3_000,
+        "{} bytes sent, the child grew by {grown} kB",
+        reply.body.len()
+    );
+}
+
+/// Private memory of the child that has most, in kilobytes.
+fn largest_child(httpd: &Httpd) -> i64 {
+    let of = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    httpd.children().into_iter().filter_map(of).max().expect("a child")
 }

@@ -1,6 +1,6 @@
 //! Several databases in one server, and settings that are inherited and overridden on their way to a Location.
 
-use crate::support::{Database, Httpd, Kind, Mpm, client};
+use crate::support::{Database, Httpd, Kind, Mpm, client, configtest};
 
 crate::on_each_mpm![each_location_has_its_own_database, settings_merge_field_by_field];
 
@@ -76,6 +76,30 @@ fn a_location_match_and_the_root_are_locations_too() {
     httpd.get("/").expect(200).expect_text("<form");
     let made = httpd.post("/", &[("stuff", "root"), ("things", "x")]).expect(303);
     httpd.get(made.header("location").unwrap()).expect(200).expect_text("root");
+}
+
+#[test]
+fn a_location_may_be_a_pattern() {
+    let database = Database::new(Kind::Sqlite);
+    let httpd = Httpd::builder(Mpm::Event)
+        .conf(&format!(
+            "<LocationMatch \"^/(one|two)/dbtest\">\nSetHandler dbtest\nRequire local\n{}\n</LocationMatch>",
+            database.directive()
+        ))
+        .start();
+    for place in ["one", "two"] {
+        let made = httpd.post(&format!("/{place}/dbtest/"), &[("stuff", place), ("things", "x")]).expect(303);
+        let target = made.header("location").expect("where to go");
+        assert!(target.starts_with(&format!("/{place}/dbtest/?")), "{target}");
+        httpd.get(target).expect(200).expect_text(place);
+        httpd.get(&format!("/{place}/dbtest/check")).expect(200);
+    }
+    httpd.get("/three/dbtest/").expect(404);
+    // neither spelling is taken for open to everybody, which the log would say
+    let conf = "<Location ~ \"^/three$\">\nSetHandler dbtest\nRequire local\n</Location>";
+    assert!(!configtest(conf, &[]).outcome().output.contains("dbtest:"));
+    let open = conf.replace("Require local", "");
+    assert!(configtest(&open, &[]).outcome().output.contains("everybody"));
 }
 
 #[test]
