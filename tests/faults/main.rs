@@ -10,6 +10,7 @@
 mod support;
 
 mod applier;
+mod beyond;
 mod config;
 mod encryption;
 mod ground;

@@ -240,10 +240,21 @@ fn no_entry(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding 
         let text = subject.directive_with_password();
         found = found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload);
     }
+    found = found.maybe(FixKind::Sql, broken_place(subject), BROKEN, Then::None);
     if let (Place::Tcp { .. }, Some(seen)) = (&subject.place, subject.seen_as) {
         found = found.not(format!("the address in the line is {seen}: as the server sees this machine"));
     }
     found
+}
+
+/// A line with a mistake keeps the whole file from being loaded, and only the log says so.
+const BROKEN: &str = "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL;";
+
+fn broken_place(subject: &Subject) -> String {
+    format!(
+        "{} (if the line is there already: shows the lines that keep the file from being loaded)",
+        subject.psql_place()
+    )
 }
 
 fn no_line_at_all(subject: &Subject) -> String {

@@ -149,7 +149,7 @@ pub fn grants_if_there(subject: &Subject, role: &str) -> String {
 }
 
 /// LDAP, PAM, RADIUS or Kerberos behind pg_hba.conf's line.
-fn external(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
+pub fn external(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
     let method = request.map_or("none", AuthRequest::method);
     finding(
         "DBT0803",

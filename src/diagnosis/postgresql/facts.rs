@@ -24,6 +24,8 @@ pub struct Facts {
     /// The setting, as written.
     pub search_path: String,
     pub server_encoding: String,
+    /// Days until the role's password expires (rolvaliduntil).
+    pub valid_days: Option<f64>,
     pub in_recovery: bool,
     pub read_only: bool,
     /// pg_settings.source of default_transaction_read_only.
@@ -66,6 +68,8 @@ pub struct Relation {
     /// pg_class.relkind: r table, p partitioned, v view, m materialised view, f foreign table, S sequence.
     pub kind: String,
     pub owner: String,
+    /// Its rows do not survive a crash of the server.
+    pub unlogged: bool,
     /// May we use the schema?
     pub usage: bool,
     /// Position of the schema in current_schemas(false), from 1.
@@ -299,7 +303,7 @@ pub fn question(table: &Table) -> String {
     );
     let relations = format!(
         "(SELECT json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, \
-           'owner', pg_get_userbyid(c.relowner), 'usage', has_schema_privilege(n.oid, 'USAGE'), \
+           'owner', pg_get_userbyid(c.relowner), 'unlogged', c.relpersistence = 'u', 'usage', has_schema_privilege(n.oid, 'USAGE'), \
            'position', array_position(current_schemas(false), n.nspname), \
            'insertable', CASE WHEN c.relkind IN ('v', 'f') THEN pg_relation_is_updatable(c.oid, true) & 8 <> 0 ELSE c.relkind IN ('r', 'p') END, \
            'row_security', c.relrowsecurity AND row_security_active(c.oid), \
@@ -326,6 +330,7 @@ pub fn question(table: &Table) -> String {
            'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
            'version', current_setting('server_version_num')::int, 'path', to_json(current_schemas(false)), \
            'search_path', current_setting('search_path'), 'server_encoding', current_setting('server_encoding'), \
+           'valid_days', (SELECT extract(epoch FROM rolvaliduntil - now()) / 86400 FROM pg_roles WHERE rolname = session_user AND isfinite(rolvaliduntil)), \
            'in_recovery', pg_is_in_recovery(), 'read_only', current_setting('default_transaction_read_only') = 'on', \
            'read_only_source', (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only'), \
            'max_connections', current_setting('max_connections')::int, \

@@ -100,6 +100,55 @@ pub fn capacity(subject: &Subject, facts: &Facts, children: u32, connections: u3
     None
 }
 
+/// Works today, and will not one day soon, or not after a crash.
+pub fn forebodings(subject: &Subject, facts: &Facts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let relation = facts.chosen(&subject.table);
+    if let Some(relation) = relation.filter(|relation| relation.unlogged) {
+        found.push(
+            finding("DBT1405", format!("Table {} is UNLOGGED: after a crash of the server it is empty", subject.table))
+                .sure(
+                    FixKind::Sql,
+                    subject.psql_place(),
+                    format!("ALTER TABLE {} SET LOGGED;", relation.qualified()),
+                    Then::None,
+                ),
+        );
+    }
+    if let Some(days) = facts.valid_days.filter(|days| (0.0..14.0).contains(days)) {
+        let role = &facts.session_user;
+        found.push(
+            finding("DBT0811", format!("The password of role {role} expires in {days:.0} days (VALID UNTIL)")).sure(
+                FixKind::Sql,
+                subject.psql_place(),
+                format!("ALTER ROLE {} VALID UNTIL 'infinity';", ident(role)),
+                Then::None,
+            ),
+        );
+    }
+    let encoding = facts.server_encoding.as_str();
+    if !["", "UTF8", "SQL_ASCII"].contains(&encoding) {
+        found.push(
+            finding("DBT1332", format!("Database {} holds text in {encoding}: characters that it lacks (an emoji, say) are refused", facts.database))
+                .maybe(
+                    FixKind::Shell,
+                    format!("{} (makes a copy in UTF-8 under another name)", subject.server_shell()),
+                    format!(
+                        "runuser -u postgres -- sh -c {}",
+                        super::quote::shell(&format!(
+                            "createdb -p {port} -T template0 -E UTF8 --locale=C.UTF-8 {copy} && pg_dump -p {port} {name} | psql -p {port} -q {copy}",
+                            port = subject.port,
+                            name = super::quote::shell(&facts.database),
+                            copy = super::quote::shell(&format!("{}_utf8", facts.database)),
+                        ))
+                    ),
+                    Then::None,
+                ),
+        );
+    }
+    found
+}
+
 /// The reason why a write would be refused, known from the session's parameters and the catalogue.
 pub fn read_only(subject: &Subject, facts: &Facts) -> Finding {
     if facts.in_recovery {

@@ -423,6 +423,8 @@ fn login_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Err
             }
         }
         (_, Some(request)) if !subject.has_password => authentication::no_password(subject, request),
+        // PostgreSQL itself compares a password at once: who takes his time is asked beyond it
+        (Cause::TimedOut(_), Some(AuthRequest::Cleartext)) => authentication::external(subject, request),
         (cause, _) => silent_after(subject, cause, Stage::Authenticated, scene, attempt),
     }
 }

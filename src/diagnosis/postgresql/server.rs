@@ -43,7 +43,8 @@ pub fn state(subject: &Subject, error: &ServerError) -> Option<Finding> {
             "mdopenfork" | "mdopen" | "mdextend" | "_mdfd_openseg" | "mdcreate" | "BasicOpenFilePerm"
             | "SetDatabasePath",
         ) => data_files(subject, error),
-        ("58030" | "58P01" | "58P02", _) => data_files(subject, error),
+        ("58P01", _) => file_missing(subject, error),
+        ("58030" | "58P02", _) => data_files(subject, error),
         ("XX001" | "XX002", _) => damaged(subject, error),
         (code, _) if code.starts_with("58") => data_files(subject, error),
         (code, _) if code.starts_with("XX") => internal(subject, error),
@@ -235,6 +236,18 @@ fn data_files(subject: &Subject, error: &ServerError) -> Finding {
             Then::None,
         )
         .not("not a missing GRANT, whatever the SQLSTATE says: the error was raised where files are opened")
+}
+
+/// A file of PostgreSQL's own is not there.
+fn file_missing(subject: &Subject, error: &ServerError) -> Finding {
+    finding("DBT1406", format!("A file of PostgreSQL's own is missing: {}", error.message))
+        .maybe(
+            FixKind::Shell,
+            format!("{} (is a disk not mounted? then mount it; else restore a backup)", subject.server_shell()),
+            "mount -a; dmesg | grep -iE 'i/o error|ext4|xfs' | tail",
+            Then::None,
+        )
+        .not("not a missing table: the catalogue has it, the file behind it is gone")
 }
 
 /// The files of the server and of its tablespaces, which pg_tblspc links to.

@@ -21,6 +21,10 @@ pub fn read(subject: &Subject, path: &Path, refusal: Refusal, around: &Surroundi
     if let Some(found) = file_for_directory(subject, dir) {
         return found;
     }
+    // sun_path of <sys/un.h>, less its NUL
+    if path.as_os_str().len() > 107 {
+        return too_long(subject, path);
+    }
     let obstacle = first_obstacle(path, Need::Socket, who);
     match (&obstacle, refusal) {
         (Some(obstacle), _) => blocked(subject, dir, obstacle, around, who),

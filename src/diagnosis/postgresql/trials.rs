@@ -149,6 +149,9 @@ impl Trials<'_> {
                 connections,
             ));
         }
+        if !self.read_only() {
+            warnings.extend(lasting::forebodings(self.subject, &self.facts));
+        }
         let step = match warnings.first() {
             Some(first) => trial.warn(first.cause.clone()),
             None => trial.pass(format!("table {name} is there, with the columns of the model")),

@@ -172,6 +172,13 @@ pub static ENTRIES: &[Entry] = &[
         "CREATE ROLE … LOGIN, or ALTER ROLE … LOGIN.",
     ),
     entry(
+        "DBT0811",
+        "The password expires soon",
+        "In less than a fortnight logins will be rejected.",
+        "rolvaliduntil.",
+        "ALTER ROLE … VALID UNTIL.",
+    ),
+    entry(
         "DBT0840",
         "PgBouncer does not know the database",
         "Its section [databases] has no such entry.",

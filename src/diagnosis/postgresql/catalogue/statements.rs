@@ -301,6 +301,13 @@ pub static ENTRIES: &[Entry] = &[
         "Give the columns the model's types.",
     ),
     entry(
+        "DBT1332",
+        "The database's encoding lacks characters",
+        "Texts with others are refused.",
+        "server_encoding is neither UTF8 nor SQL_ASCII.",
+        "A copy of the database in UTF-8.",
+    ),
+    entry(
         "DBT1401",
         "A commit would wait for ever",
         "synchronous_standby_names asks for a standby that is not connected.",
@@ -321,6 +328,20 @@ pub static ENTRIES: &[Entry] = &[
         "A read-only file system, or files that belong to another user.",
         "58 or 42501 from where files are opened.",
         "Remount, or give the files back to their owner.",
+    ),
+    entry(
+        "DBT1405",
+        "The table is UNLOGGED",
+        "After a crash of the server it is empty.",
+        "relpersistence.",
+        "ALTER TABLE … SET LOGGED.",
+    ),
+    entry(
+        "DBT1406",
+        "A file of PostgreSQL's own is missing",
+        "A table's file, or a disk that is not mounted.",
+        "58P01.",
+        "Mount the disk, or restore a backup.",
     ),
     entry(
         "DBT1501",

@@ -56,11 +56,13 @@ pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
         ("25006", _) => crate::diagnosis::postgresql::lasting::read_only(subject, facts),
         ("40001" | "40P01" | "40000", _) => waiting::retry(scene, error),
         ("25P02" | "25001" | "25P01", _) => waiting::transaction_state(scene, error),
+        _ if is_beyond(scene, error) => rest::foreign(scene, error),
         ("26000" | "42P05", _) | ("0A000", "RevalidateCachedQuery") => waiting::prepared(error),
         ("22021" | "22P05" | "22P04", _) if scene.doing == Doing::Reading => rest::stored_bytes(scene, error),
         ("44000", _) => rules::view_check(scene, error),
         (_, "ExecWithCheckOptions" | "check_enable_rls") => functions::row_security(scene, error),
         ("42704", _) if error.position.is_none() || inside => functions::setting_missing(scene, error),
+        (_, "exec_stmt_raise") if inside => functions::raised(scene, error),
         _ if inside && code.starts_with("P0") => functions::raised(scene, error),
         ("42501" | "42P01" | "42883" | "42703" | "3F000" | "42809", _) if inside => {
             functions::inside_trigger(scene, error)
@@ -88,6 +90,11 @@ pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
         (code, _) if code.starts_with("54") => rest::limit(scene, error),
         _ => rest::unknown(scene, error),
     }
+}
+
+/// Does the table lie on another server, and the error beyond our own privileges on it?
+fn is_beyond(scene: &Scene, error: &ServerError) -> bool {
+    relation(scene).is_some_and(|relation| relation.kind == "f") && error.code != "42501"
 }
 
 /// The id of a finding that may come from a read or a write.

@@ -116,6 +116,15 @@ pub(super) fn rule(scene: &Scene, error: &ServerError, known: Option<&Constraint
         ),
     )
     .not("not a missing privilege and not a wrong type: the row was complete, a rule of the table refused it");
+    if let (Some(domain), None) = (&error.datatype, &error.table) {
+        let schema = error.schema.as_deref().unwrap_or("public");
+        return found.sure(
+            FixKind::Sql,
+            format!("{} (if the rule is not meant for this page's rows)", subject.psql_place()),
+            format!("ALTER DOMAIN {} DROP CONSTRAINT {};", qualified(schema, domain), ident(name)),
+            Then::None,
+        );
+    }
     if name.is_empty() {
         return found.maybe(
             FixKind::Sql,

@@ -4,14 +4,15 @@
 
 mod insert;
 mod missing;
+mod shape;
 
 use crate::diagnosis::postgresql::draft::{Draft, finding};
-use crate::diagnosis::postgresql::facts::{Column, Facts, Relation};
+use crate::diagnosis::postgresql::facts::{Facts, Relation};
 use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::{Finding, FixKind, Then};
 
-use insert::{base_instead, fillable, insertable};
+use insert::insertable;
 pub use missing::in_another_database;
 use missing::{not_a_table, not_found};
 
@@ -27,9 +28,8 @@ pub fn read(subject: &Subject, facts: &Facts, read_only: bool) -> Option<Finding
     if relation.kind == "S" {
         return Some(not_a_table(subject, facts, relation));
     }
-    columns(subject, relation, facts)
+    shape::read(subject, facts, relation, read_only)
         .or_else(|| if read_only { None } else { insertable(subject, facts, relation) })
-        .or_else(|| if read_only { None } else { fillable(subject, relation) })
 }
 
 /// What works, but will refuse some rows that the form permits.
@@ -42,84 +42,6 @@ pub fn warnings(subject: &Subject, facts: &Facts, read_only: bool) -> Vec<Findin
     found.extend(short_column(subject, relation));
     found.extend(unique_text(subject, relation));
     found
-}
-
-/// All columns that are missing or of a type that the page cannot use, in one statement.
-fn columns(subject: &Subject, relation: &Relation, facts: &Facts) -> Option<Finding> {
-    let missing: Vec<&(&str, &str)> = WANTED.iter().filter(|(name, _)| relation.column(name).is_none()).collect();
-    let wrong: Vec<&Column> =
-        WANTED.iter().filter_map(|(name, _)| relation.column(name)).filter(|column| !fits(column)).collect();
-    if missing.is_empty() && wrong.is_empty() {
-        return None;
-    }
-    let table = relation.qualified();
-    let mut actions = Vec::new();
-    for (name, kind) in &missing {
-        // rows that are there already get an empty text: the page wants one
-        let has_key = relation.columns.iter().any(|column| column.primary);
-        let rest = match *name {
-            "id" if has_key => " UNIQUE",
-            "id" => " PRIMARY KEY",
-            _ => " NOT NULL DEFAULT ''",
-        };
-        actions.push(format!("ADD COLUMN {name} {kind}{rest}"));
-    }
-    for column in &wrong {
-        actions.extend(retype(column));
-    }
-    let names = |list: Vec<&str>| list.join(", ");
-    let mut sentences = Vec::new();
-    if !missing.is_empty() {
-        sentences.push(format!("it has no column {}", names(missing.iter().map(|(name, _)| *name).collect())));
-    }
-    for column in &wrong {
-        sentences.push(format!("its column {} is of type {}", column.name, column.kind));
-    }
-    let id = if missing.is_empty() { "DBT1008" } else { "DBT1007" };
-    let found =
-        finding(id, format!("Table {} has not the shape of the model: {}", subject.table, sentences.join("; ")))
-            .not(format!("not another table of this name: {table} is the one that search_path gives"));
-    if relation.kind != "r" && relation.kind != "p" {
-        return Some(base_instead(subject, facts, relation, found));
-    }
-    Some(found.sure(
-        FixKind::Sql,
-        subject.psql_place(),
-        format!("ALTER TABLE {table} {};", actions.join(", ")),
-        Then::None,
-    ))
-}
-
-/// May the page read and write this column as it does: ids as integers, the rest as text?
-fn fits(column: &Column) -> bool {
-    match column.name.as_str() {
-        "id" => ["int2", "int4", "int8"].contains(&column.base.as_str()),
-        _ => ["text", "varchar", "citext", "name"].contains(&column.base.as_str()) || is_long_char(column),
-    }
-}
-
-/// char(n) pads with blanks, but holds the text.
-fn is_long_char(column: &Column) -> bool {
-    column.base == "bpchar" && column.length.is_none_or(|length| length >= 255)
-}
-
-/// Changes a column's type, keeping what is in it.
-fn retype(column: &Column) -> Vec<String> {
-    let name = ident(&column.name);
-    let (kind, using) = match (column.name.as_str(), column.base.as_str()) {
-        ("id", _) => ("integer", format!("{name}::text::integer")),
-        ("stuff", "bytea") => ("varchar(255)", format!("convert_from({name}, 'UTF8')")),
-        (_, "bytea") => ("text", format!("convert_from({name}, 'UTF8')")),
-        ("stuff", _) => ("varchar(255)", format!("{name}::text")),
-        _ => ("text", format!("{name}::text")),
-    };
-    let mut actions = Vec::new();
-    if column.has_default && !column.generated && column.identity.is_empty() {
-        // its default is of the old type
-        actions.push(format!("ALTER COLUMN {name} DROP DEFAULT"));
-    }
-    actions.push(format!("ALTER COLUMN {name} TYPE {kind} USING {using}"));
-    actions
 }
 
 /// The form permits 255 characters.
@@ -181,6 +103,7 @@ fn unique_text(subject: &Subject, relation: &Relation) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnosis::postgresql::facts::Column;
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     fn column(name: &str, base: &str) -> Column {
@@ -245,8 +168,8 @@ mod tests {
         assert_eq!(found.id, "DBT1007");
         assert_eq!(
             found.fixes[0].text,
-            "ALTER TABLE \"public\".\"stuff\" ADD COLUMN things text NOT NULL DEFAULT '', \
-             ALTER COLUMN \"stuff\" TYPE varchar(255) USING \"stuff\"::text;"
+            "ALTER TABLE \"public\".\"stuff\" ALTER COLUMN \"stuff\" TYPE varchar(255) USING \"stuff\"::text, \
+             ADD COLUMN things text NOT NULL DEFAULT '';"
         );
     }
 
