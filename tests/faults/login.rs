@@ -4,7 +4,11 @@ use super::ground::{Case, Ground};
 
 #[test]
 fn pg_hba_conf() {
-    Ground::new("").run(vec![
+    Ground::new("").run(of_pg_hba_conf());
+}
+
+pub fn of_pg_hba_conf() -> Vec<Case> {
+    vec![
         Case::new(&["HBA-01"], "admitted", "DBT0701").by_socket().hba("local all all peer"),
         Case::new(&["HBA-02"], "admitted", "DBT0701")
             .url("postgresql://{role}@/{db}?host={sock}&port={port}")
@@ -39,12 +43,16 @@ fn pg_hba_conf() {
             .url("postgresql://{role}:{password}@127.0.0.1:{port}/{db}?options=-c%20log_statement%3Dall"),
         Case::new(&["HBA-20b"], "session", "DBT0910")
             .url("postgresql://{role}:{password}@127.0.0.1:{port}/{db}?options=-c%20shared_buffers%3D1GB"),
-    ]);
+    ]
 }
 
 #[test]
 fn the_password_and_the_role() {
-    Ground::new("").run(vec![
+    Ground::new("").run(of_the_password_and_the_role());
+}
+
+pub fn of_the_password_and_the_role() -> Vec<Case> {
+    vec![
         Case::new(&["AUT-01"], "authenticated", "DBT0801").admin("ALTER ROLE {role} PASSWORD 'another'").maybe(),
         Case::new(&["AUT-02"], "authenticated", "DBT0801").url("postgresql://ghost{role}:{password}@127.0.0.1:{port}/{db}").maybe()
             .undo(|ground, case| drop(ground.cluster.try_psql(&case.database(), &format!("DROP OWNED BY ghost{0}; DROP ROLE ghost{0}", case.role())))),
@@ -84,5 +92,5 @@ fn the_password_and_the_role() {
         Case::new(&["CAP-04"], "session", "DBT1504").admin("ALTER DATABASE {db} CONNECTION LIMIT 0"),
         Case::new(&["CAP-17"], "schema", "DBT1523").admin("ALTER ROLE {role} CONNECTION LIMIT 1").warning(),
         Case::new(&["CAP-17b"], "schema", "DBT1524").admin("ALTER DATABASE {db} CONNECTION LIMIT 1").warning(),
-    ]);
+    ]
 }

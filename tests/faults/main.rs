@@ -14,6 +14,7 @@ mod beyond;
 mod config;
 mod encryption;
 mod ground;
+mod healthy;
 mod host;
 mod login;
 mod network;

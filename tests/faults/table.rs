@@ -47,7 +47,11 @@ fn the_table_and_its_schema() {
 
 #[test]
 fn the_columns() {
-    Ground::new("").run(vec![
+    Ground::new("").run(of_the_columns());
+}
+
+pub fn of_the_columns() -> Vec<Case> {
+    vec![
         Case::new(&["COL-01"], "schema", "DBT1007").sql("ALTER TABLE stuff DROP COLUMN things"),
         Case::new(&["COL-01b"], "schema", "DBT1007").sql("ALTER TABLE stuff DROP COLUMN id"),
         Case::new(&["COL-03"], "schema", "DBT1008").table("CREATE TABLE stuff (id serial PRIMARY KEY, stuff varchar(255), things integer DEFAULT 0)"),
@@ -89,12 +93,16 @@ fn the_columns() {
         Case::new(&["COL-20"], "privileges", "DBT1103").sql(
             "CREATE FUNCTION nid() RETURNS integer LANGUAGE sql AS 'SELECT 4711'; REVOKE EXECUTE ON FUNCTION nid() FROM PUBLIC; ALTER TABLE stuff ALTER COLUMN id SET DEFAULT nid()",
         ),
-    ]);
+    ]
 }
 
 #[test]
 fn the_privileges() {
-    Ground::new("").run(vec![
+    Ground::new("").run(of_the_privileges());
+}
+
+pub fn of_the_privileges() -> Vec<Case> {
+    vec![
         Case::new(&["PRV-01"], "privileges", "DBT1101").sql("REVOKE ALL ON stuff FROM {role}; REVOKE ALL ON SEQUENCE stuff_id_seq FROM {role}"),
         Case::new(&["PRV-02"], "privileges", "DBT1101").sql("REVOKE INSERT ON stuff FROM {role}"),
         Case::new(&["PRV-03"], "privileges", "DBT1102").sql("REVOKE ALL ON SEQUENCE stuff_id_seq FROM {role}"),
@@ -111,5 +119,5 @@ fn the_privileges() {
              GRANT SELECT, INSERT ON stuff TO grp{role}; GRANT USAGE ON SEQUENCE stuff_id_seq TO grp{role}; GRANT grp{role} TO {role}; ALTER ROLE {role} NOINHERIT",
         ),
         Case::new(&["DBN-08"], "privileges", "DBT1101").sql("CREATE ROLE app{role}; ALTER ROLE {role} SET role TO app{role}; REVOKE ALL ON stuff FROM {role}"),
-    ]);
+    ]
 }
