@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Answers, Batches, Unanswered};
 use super::sync::lock;
 use super::turns::{Busy, Gate, Turn, Turns};
-use super::{About, Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
+use super::{Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
 
 /// What a request that is turned away is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -130,7 +130,6 @@ impl Services {
             alone: self.threads == 1,
             turns: Turns::new(connections, &self.gate),
             idle: Mutex::default(),
-            about: Mutex::default(),
             pinged: Mutex::default(),
             pings: Batches::new(),
             writes: Batches::binding(),
@@ -151,7 +150,6 @@ pub struct Service {
     alone: bool,
     turns: Turns,
     idle: Mutex<Vec<Box<dyn Connection>>>,
-    about: Mutex<Option<Arc<About>>>,
     /// When the last health check began, and its answer.
     pinged: Mutex<Option<(Instant, Result<(), Refusal>)>>,
     pings: Batches<(), (), Result<(), Refusal>>,
@@ -262,11 +260,6 @@ impl Service {
         }
     }
 
-    /// What answered when a connection was last opened; none before the first.
-    pub fn about(&self) -> Option<Arc<About>> {
-        lock(&self.about).clone()
-    }
-
     /// Whether nobody else can want anything at the same time.
     pub(super) fn is_alone(&self) -> bool {
         self.alone
@@ -315,13 +308,12 @@ impl Service {
         answer
     }
 
-    /// Opens a connection and remembers what answered.
+    /// Opens a connection.
     fn open(&self) -> Result<Box<dyn Connection>, Error> {
         let mut connection = self.target.connect(&self.table, &self.limits, self.create)?;
         if self.create == Create::File {
             provide_table(&mut *connection)?;
         }
-        *lock(&self.about) = Some(Arc::new(connection.about().clone()));
         Ok(connection)
     }
 }
