@@ -149,3 +149,13 @@ fn a_foreign_file_in_a_sticky_directory() {
     };
     Site::new().fault(&["SQD-09"], make, "reach", "DBT0464");
 }
+
+#[test]
+fn variables_of_libpq_in_the_environment_are_named_and_do_no_harm() {
+    let site = Site::at(TABLE, &["env", "PGPORT=7499", "PGSSLMODE=require"], "");
+    let (status, report) = site.check();
+    let steps = report["steps"].as_array().expect("steps");
+    let who = steps.iter().find(|step| step["step"] == "who").expect("who");
+    assert_eq!((status, who["evidence"]["ignored_environment"].as_str()), (200, Some("PGPORT, PGSSLMODE")), "{who:#}");
+    super::record::note(&["CFG-18"], true, "yes");
+}

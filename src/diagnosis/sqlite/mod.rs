@@ -18,7 +18,8 @@ mod tests;
 
 use super::climb::{Climb, Trial};
 use super::cure::quote;
-use super::report::{Finding, Report, State, Step};
+use super::path::Trouble;
+use super::report::{Finding, FixKind, Report, State, Step};
 use super::{Circumstances, Diagnosis, Who};
 use crate::config::Resolved;
 use crate::database::{Error, Stage, Target};
@@ -41,8 +42,42 @@ fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances
     let who = Trial::begin(Stage::Who);
     let looked = Who::look(circumstances);
     let who = looked.step(who);
-    let evidence = Evidence::outside(looked, target, settings).inside(target, settings, climb.remaining());
-    report(climb, who, &evidence, target)
+    let evidence = Evidence::outside(looked, target, settings);
+    if settings.is_default_database && is_yet_to_be_made(&evidence) {
+        return unmade(climb, who, &evidence, target);
+    }
+    let evidence = evidence.inside(target, settings, climb.remaining());
+    let mut report = report(climb, who, &evidence, target);
+    for finding in report.failure.iter_mut().chain(&mut report.warnings) {
+        name_location(finding, &circumstances.location);
+    }
+    report
+}
+
+/// "inside this Location" by its name.
+fn name_location(finding: &mut Finding, location: &str) {
+    for fix in finding.fixes.iter_mut().filter(|fix| fix.kind == FixKind::Httpd) {
+        fix.place = fix.place.replace("this Location", &format!("<Location \"{location}\">"));
+    }
+}
+
+/// The module's own file, which the first visitor makes: its directory is there and may be written.
+fn is_yet_to_be_made(evidence: &Evidence) -> bool {
+    let files = &evidence.files;
+    let absent = files.file.as_ref().is_some_and(|found| found.trouble == Trouble::Missing && found.at == files.path);
+    absent && files.directory.is_none()
+}
+
+fn unmade(mut climb: Climb, who: Step, evidence: &Evidence, target: &dyn Target) -> Report {
+    climb.add(config(evidence, target));
+    climb.add(who);
+    let resolve = Trial::begin(Stage::Resolve);
+    let path = evidence.files.path.display();
+    climb.add(resolve.pass(format!("{path} is not there yet: the first visitor makes it, and may")));
+    for stage in Stage::ALL.into_iter().filter(|stage| *stage > Stage::Resolve) {
+        climb.add(Trial::begin(stage).skip("the database is made by the first visitor; a check makes nothing"));
+    }
+    climb.finish()
 }
 
 /// The ladder as a person reads it. Pure.
@@ -206,9 +241,18 @@ fn failure(evidence: &Evidence, stage: Stage) -> Step {
         facts.extend(evidence.errno().map(|errno| ("errno", super::path::errno_name(errno))));
     }
     facts.extend(evidence.files.facts());
-    for holder in evidence.files.holders.iter().take(4) {
-        let kind = if holder.write { "write" } else { "read" };
-        facts.push(("locked_by", format!("process {} ({kind} lock): {}", holder.pid, holder.command)));
+    let holders: Vec<String> = evidence
+        .files
+        .holders
+        .iter()
+        .take(4)
+        .map(|holder| {
+            let kind = if holder.write { "write" } else { "read" };
+            format!("process {} ({kind} lock): {}", holder.pid, holder.command)
+        })
+        .collect();
+    if !holders.is_empty() {
+        facts.push(("locked_by", holders.join("; ")));
     }
     let says = said.unwrap_or_else(|| "SQLite reports no error; the evidence shows one".to_owned());
     Step { state: State::Fail, ..step(stage, evidence, tried(evidence, stage), says, facts) }

@@ -162,6 +162,17 @@ fn what_the_schema_lacks_is_cured_by_the_printed_sql() {
 }
 
 #[test]
+fn the_default_database_is_healthy_before_its_first_visitor() {
+    let site = Site::new(TABLE);
+    let mut settings = settings(&site.dir.path().join("default.db"));
+    settings.is_default_database = true;
+    let unmade = Site { settings, dir: site.dir };
+    let report = unmade.check();
+    assert_eq!(report.verdict(), Verdict::Pass, "{}", shown(&report));
+    assert!(!unmade.dir.path().join("default.db").exists(), "a check made it");
+}
+
+#[test]
 fn an_empty_file_is_told_from_a_missing_table() {
     let site = Site::new("");
     site.cured_by_sql("DBT0550", Stage::Speaks);
