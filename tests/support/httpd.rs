@@ -371,8 +371,10 @@ impl Httpd {
     fn end(&self) {
         self.finished.set(true);
         let group = pid(self.pid());
-        // Graceful first: event of httpd 2.4.71 may crash at SIGTERM while it serves. The rest is for what hangs.
-        for (signal, within) in [(Signal::WINCH, 6), (Signal::TERM, 4)] {
+        // Graceful first: event of httpd 2.4.71 may crash at SIGTERM while it serves. Prefork may not, and takes a second
+        // less. The rest is for what hangs.
+        let first = if self.mpm.is_threaded() { Signal::WINCH } else { Signal::TERM };
+        for (signal, within) in [(first, 6), (Signal::TERM, 4)] {
             let _ = kill_process(group, signal);
             if self.is_gone_within(Duration::from_secs(within)) {
                 break;
