@@ -60,6 +60,9 @@ package_of() {
         debian:nm) echo binutils ;;
         debian:setpriv) echo util-linux ;;
         *:setfacl) echo acl ;;
+        # the source of fr_FR, for a server that speaks French
+        debian:locales) echo locales ;;
+        redhat:locales) echo glibc-locale-source ;;
         redhat:apxs) echo httpd-devel ;;
         redhat:cc) echo gcc ;;
         redhat:libclang) echo clang-devel ;;
@@ -156,6 +159,7 @@ have() {
             pkg-config --exists openssl 2>/dev/null
         fi ;;
         postgresql) find_postgres ;;
+        locales) [ -e /usr/share/i18n/locales/fr_FR ] ;;
         chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
             command -v google-chrome >/dev/null || [ -d "/Applications/Chromium.app" ] ;;
         *) command -v "$1" >/dev/null ;;
