@@ -96,10 +96,12 @@ fn tls() {
             .url("postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=require&sslrootcert={other}"),
         Case::new(&["TLS-15"], "admitted", "DBT0709")
             .url("postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=verify-full&sslrootcert={ca}")
-            .hba("hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-full\nhostssl all all ::1/128 scram-sha-256 clientcert=verify-full")
-            .maybe(),
+            .hba("hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-full\nhostssl all all ::1/128 scram-sha-256 clientcert=verify-full"),
         Case::new(&["TLS-16"], "admitted", "DBT0703")
             .url("postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=verify-full&sslrootcert={ca}&sslcert={bob}&sslkey={bob_key}")
+            .hba("hostssl all all all cert"),
+        Case::new(&["TLS-16b"], "admitted", "DBT0703")
+            .url("postgresql://{role}@localhost:{port}/{db}?sslmode=verify-full&sslrootcert={ca}&sslcert={bob}&sslkey={bob_key}")
             .hba("hostssl all all all cert"),
         Case::new(&["TLS-17"], "tls", "DBT0614")
             .url("postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=verify-full&sslrootcert={ca}&sslcert={foreign}&sslkey={foreign_key}")

@@ -23,4 +23,5 @@ mod record;
 mod server;
 mod site;
 mod sqlite;
+mod standby;
 mod table;

@@ -133,7 +133,12 @@ fn peer_failed(subject: &Subject) -> Finding {
     }
     // without a password the map of names is the way: two files, one command
     found
-        .sure(FixKind::Shell, subject.server_shell(), peer_map_command(subject, &map), Then::Reload)
+        .sure(
+            FixKind::Shell,
+            subject.server_shell(),
+            map_command(subject, &subject.hba_line("peer map=dbtest"), &map),
+            Then::Reload,
+        )
         .maybe(FixKind::PgIdent, format!("{} (for a line with map=dbtest)", subject.ident_place()), map, Then::Reload)
         .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("peer map=dbtest"), Then::Reload)
         .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
@@ -141,11 +146,11 @@ fn peer_failed(subject: &Subject) -> Finding {
 }
 
 /// Both lines by one command, which finds the server's files by its process.
-fn peer_map_command(subject: &Subject, map: &str) -> String {
+fn map_command(subject: &Subject, line: &str, map: &str) -> String {
     let body = format!(
         "h=$(ask hba_file) && i=$(ask ident_file) && sed -i {hba} \"$h\" && {{ [ -s \"$i\" ] || echo >\"$i\"; }} && \
          sed -i {map} \"$i\" && kill -HUP $p",
-        hba = super::quote::shell(&format!("1i {}", subject.hba_line("peer map=dbtest"))),
+        hba = super::quote::shell(&format!("1i {line}")),
         map = super::quote::shell(&format!("1i {map}")),
     );
     super::control::for_server(subject.port, &body)
@@ -185,14 +190,13 @@ fn certificate_names_another(subject: &Subject) -> Finding {
     }
     if let Some(name) = common_name {
         let map = format!("dbtest {} {}", super::quote::hba(&name), super::quote::hba(role));
-        found = found
-            .maybe(
-                FixKind::PgIdent,
-                format!("{} (for a line with map=dbtest)", subject.ident_place()),
-                map,
-                Then::Reload,
-            )
-            .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("cert map=dbtest"), Then::Reload);
+        if !subject.has_password {
+            let text = map_command(subject, &subject.hba_line("cert map=dbtest"), &map);
+            found = found.sure(FixKind::Shell, subject.server_shell(), text, Then::Reload);
+        }
+        let place = format!("{} (for a line with map=dbtest)", subject.ident_place());
+        found = found.maybe(FixKind::PgIdent, place, map, Then::Reload);
+        found = found.maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("cert map=dbtest"), Then::Reload);
     }
     found
 }
@@ -315,7 +319,13 @@ fn wants_certificate(subject: &Subject) -> Finding {
         ),
         _ => found,
     };
-    found.maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line(method_for(subject)), Then::Reload)
+    let without = format!("{} (gives the certificate up for this role)", subject.hba_place());
+    let line = subject.hba_line(method_for(subject));
+    if subject.has_password && found.fixes.is_empty() {
+        found.sure(FixKind::PgHba, without, line, Then::Reload)
+    } else {
+        found.maybe(FixKind::PgHba, without, line, Then::Reload)
+    }
 }
 
 #[cfg(test)]

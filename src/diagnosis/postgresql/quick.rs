@@ -14,6 +14,7 @@ use super::socket;
 use super::speaks::{self, Silence};
 use super::statement::{self, Doing};
 use super::subject::{Place, Subject};
+use super::table;
 use super::tls::{self, Handshake};
 use crate::config::Resolved;
 use crate::database::postgresql::PgTarget;
@@ -110,6 +111,10 @@ fn statement(subject: &Subject, error: &Error, stage: Stage) -> Finding {
     };
     let scene = statement::Scene { subject, facts: &facts, doing, blockers: &[] };
     match &error.cause {
+        // our own words, and so no server's translation
+        Cause::Server(refusal) if error.doing.contains("creating table") && refusal.code == "42501" => {
+            table::may_not_create(subject)
+        }
         Cause::Server(refusal) => statement::by_error_alone(&scene, refusal),
         Cause::TimedOut(_) => statement::too_slow(&scene),
         Cause::Closed | Cause::Io(_) => session::hung_up(subject, false),

@@ -231,7 +231,7 @@ fn private_tmp(subject: &Subject, dir: &Path) -> Finding {
 /// The socket file is there, but the process behind it is not.
 fn nobody_listens(subject: &Subject, path: &Path, around: &Surroundings) -> Finding {
     finding("DBT0424", format!("The socket {} is left over: no server listens on it", path.display()))
-        .sure(FixKind::Shell, subject.server_shell(), start_command(subject, around), Then::None)
+        .sure(FixKind::Shell, subject.server_shell(), control::start_left_over(subject, path, around), Then::None)
         .not("not a permission: the kernel let us as far as the socket, and nobody listens")
         .not("not pg_hba.conf and not the password: no server was reached")
 }

@@ -192,4 +192,11 @@ pub static ENTRIES: &[Entry] = &[
         "42501 although the table's privileges are there.",
         "GRANT it.",
     ),
+    entry(
+        "DBT1114",
+        "The role may not create tables",
+        "The page was to create its table, and the schema belongs to somebody else.",
+        "42501 when the table is created.",
+        "GRANT USAGE, CREATE ON SCHEMA.",
+    ),
 ];

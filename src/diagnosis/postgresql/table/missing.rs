@@ -53,6 +53,20 @@ pub fn in_another_database(subject: &Subject, facts: &Facts, other: &str) -> Fin
     .not(format!("not a missing table as such: the same login sees it in database {other}"))
 }
 
+/// The page was to create the table, and its role may not.
+pub fn may_not_create(subject: &Subject) -> Finding {
+    let schema = subject.table.schema().unwrap_or("public");
+    let role = &subject.role;
+    finding("DBT1114", format!("Role {role} may not create tables in schema {schema}"))
+        .sure(
+            FixKind::Sql,
+            subject.psql_place(),
+            format!("GRANT USAGE, CREATE ON SCHEMA {} TO {};", ident(schema), ident(role)),
+            Then::None,
+        )
+        .not("not a right on the database: GRANT ALL ON DATABASE does not include it (since PostgreSQL 15 not even in schema public)")
+}
+
 /// Where a new table belongs.
 pub(super) fn schema_for_new(subject: &Subject, facts: &Facts) -> String {
     match (subject.table.schema(), facts.path.first()) {

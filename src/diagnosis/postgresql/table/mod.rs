@@ -13,7 +13,7 @@ use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::{Finding, FixKind, Then};
 
 use insert::insertable;
-pub use missing::in_another_database;
+pub use missing::{in_another_database, may_not_create};
 use missing::{not_a_table, not_found};
 
 /// The columns that the page reads and writes.
