@@ -143,7 +143,7 @@ fn beyond(obstacle: &Obstacle, who: &Who) -> Vec<String> {
     let setfacl = who.has_program("setfacl");
     let mut lines = Vec::new();
     let mut directories: Vec<&Path> = obstacle
-        .path
+        .real
         .ancestors()
         .skip(1)
         .take_while(|above| above.starts_with(&obstacle.at) && *above != obstacle.at)
@@ -154,7 +154,7 @@ fn beyond(obstacle: &Obstacle, who: &Who) -> Vec<String> {
         let cure = if setfacl { format!("setfacl -m u:{user}:--x {path}") } else { format!("chmod o+x {path}") };
         lines.push(format!("runuser -u {user} -- test -x {path} || {cure}"));
     }
-    let path = quote(&obstacle.path);
+    let path = quote(&obstacle.real);
     let group = word(&who.group);
     let last = match obstacle.need {
         Need::Read => ("-r", "r", "g+r"),
@@ -354,6 +354,7 @@ mod tests {
         let obstacle = Obstacle {
             at: "/a".into(),
             path: "/a".into(),
+            real: "/a".into(),
             need: Need::ReadWrite,
             trouble: Trouble::Missing,
             errno: Some(libc::ENOENT),

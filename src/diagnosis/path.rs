@@ -79,6 +79,8 @@ pub struct Obstacle {
     pub at: PathBuf,
     /// What was asked for.
     pub path: PathBuf,
+    /// The same as far as it is known, with the symbolic links on the way to the obstacle resolved.
+    pub real: PathBuf,
     pub need: Need,
     pub trouble: Trouble,
     /// What the kernel said.
@@ -198,8 +200,9 @@ impl Seen {
 
 /// The first obstacle on the way to `path`, or `None` when this process can do what it needs.
 pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
-    let obstacle = |at: &Path, trouble, errno, seen| {
-        Some(Obstacle { at: at.to_owned(), path: path.to_owned(), need, trouble, errno, seen })
+    let obstacle = |at: &Path, rest: &VecDeque<OsString>, trouble, errno, seen| {
+        let real = rest.iter().fold(at.to_owned(), |real, component| real.join(component));
+        Some(Obstacle { at: at.to_owned(), path: path.to_owned(), real, need, trouble, errno, seen })
     };
     let mut queue: VecDeque<OsString> = components(path);
     let mut here = PathBuf::from("/");
@@ -221,16 +224,16 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
                     (Some(libc::ENAMETOOLONG), _) => (next, Trouble::TooLong),
                     _ => (next, Trouble::Other),
                 };
-                return obstacle(&at, trouble, errno, None);
+                return obstacle(&at, &queue, trouble, errno, None);
             }
         };
         if seen.mode & libc::S_IFMT == libc::S_IFLNK {
             links += 1;
             if links > MOST_LINKS {
-                return obstacle(&next, Trouble::Loop, Some(libc::ELOOP), Some(seen));
+                return obstacle(&next, &queue, Trouble::Loop, Some(libc::ELOOP), Some(seen));
             }
             let Ok(target) = std::fs::read_link(&next) else {
-                return obstacle(&next, Trouble::Other, None, Some(seen));
+                return obstacle(&next, &queue, Trouble::Other, None, Some(seen));
             };
             if target.is_absolute() {
                 here = PathBuf::from("/");
@@ -243,7 +246,7 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
         }
         if let Some(trouble) = if queue.is_empty() { last(&seen, need, who) } else { between(&seen, who) } {
             let errno = errno_of(&seen, need, queue.is_empty());
-            return obstacle(&next, trouble, errno, Some(seen));
+            return obstacle(&next, &queue, trouble, errno, Some(seen));
         }
         here = next;
     }

@@ -50,6 +50,7 @@ by_commands! {
     directory_of_another_group: ["extra-dir-group"], "chown root:adm $DIR; chmod 2770 $DIR" => "resolve" "DBT0352";
     journal_of_root: ["extra-journal-root"], "touch $DB-journal; chmod 600 $DB-journal" => "reach" "DBT0455";
     index_with_a_foreign_collation: ["extra-collation"], "python3 -c 'import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.create_collation(\"german\", lambda a,b: (a>b)-(a<b)); c.execute(\"CREATE INDEX umlaut ON stuff (stuff COLLATE german)\"); c.commit()' $DB" => "write" "DBT1364";
+    link_into_a_closed_directory: ["extra-link-closed"], "mkdir -p $ABOVE/secret/deep; mv $DB $ABOVE/secret/deep/real.db; ln -s $ABOVE/secret/deep/real.db $DB; chown -R root: $ABOVE/secret; chmod -R go= $ABOVE/secret" => "resolve" "DBT0352";
     link_leads_round: ["extra-SQF-24b"], "mv $DB $DIR/site2.db; ln -s site.db $DB" => "resolve" "DBT0354";
     column_missing: ["SQC-02"], "sqlite3 $DB 'ALTER TABLE stuff DROP COLUMN things'" => "schema" "DBT1051";
     id_missing: ["extra-SQC-02b"], "sqlite3 $DB 'DROP TABLE stuff; CREATE TABLE stuff (stuff TEXT, things TEXT)'" => "schema" "DBT1051";
@@ -154,6 +155,12 @@ fn another_program_writes_in_wal_mode() {
 #[test]
 fn another_program_has_an_exclusive_lock() {
     locked(&["SQL-04"], "", "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;", "read", "DBT1250");
+}
+
+#[test]
+fn another_program_has_an_exclusive_lock_in_wal_mode() {
+    let sql = "PRAGMA locking_mode=EXCLUSIVE; INSERT INTO stuff (stuff, things) VALUES ('a', 'b');";
+    locked(&["extra-exclusive-wal"], "PRAGMA journal_mode=wal;", sql, "read", "DBT1250");
 }
 
 #[test]

@@ -46,15 +46,20 @@ pub struct Files {
 impl Files {
     /// Looks at the database at `path`. With `read_only`, only reading must be possible.
     pub fn look(path: &Path, read_only: bool, who: &Who) -> Self {
-        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let need = if read_only { Need::Read } else { Need::ReadWrite };
+        let file = first_obstacle(path, need, who);
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| match &file {
+            // what lies behind a closed directory cannot be resolved, but it goes on from there
+            Some(found) if found.trouble == Trouble::NotSearchable => found.real.clone(),
+            _ => path.to_owned(),
+        });
         let directory = real.parent().unwrap_or(Path::new("/")).to_owned();
         let seen = Seen::look(&real, who).ok().filter(|seen| !seen.is_link());
         let directory_seen = Seen::look(&directory, who).ok();
         let neighbours: Vec<Seen> = BESIDE.iter().filter_map(|end| Seen::look(&beside(&real, end), who).ok()).collect();
         let inodes: Vec<(u64, u64)> = seen.iter().chain(&neighbours).map(|seen| (seen.device, seen.inode)).collect();
         Self {
-            file: first_obstacle(path, need, who),
+            file,
             directory: first_obstacle(&directory, Need::Directory, who),
             beside: neighbours.iter().filter_map(|seen| first_obstacle(&seen.path, Need::ReadWrite, who)).collect(),
             sticky: directory_seen.as_ref().and_then(|directory| sticky(directory, &neighbours, who)),

@@ -51,7 +51,15 @@ fn evidence(stage: Stage, code: i32, errno: Option<i32>) -> Evidence {
 /// An obstacle as the walk of the path reports it for a file whose modes would allow everything.
 fn refused(at: &str, need: Need, trouble: Trouble) -> Obstacle {
     let seen = Seen { path: at.into(), mode: 0o100_666, owner: "root".into(), group: "root".into(), ..Seen::default() };
-    Obstacle { at: at.into(), path: at.into(), need, trouble, errno: Some(libc::EACCES), seen: Some(seen) }
+    Obstacle {
+        at: at.into(),
+        path: at.into(),
+        real: at.into(),
+        need,
+        trouble,
+        errno: Some(libc::EACCES),
+        seen: Some(seen),
+    }
 }
 
 #[track_caller]
