@@ -134,7 +134,7 @@ class Bench:
             servers[one.name], one.get, clients, self.options.seconds, sizes[one.name], self.scratch
         )
         warm = lambda one: load.get(servers[one.name], one.get, clients, 1, sizes[one.name], self.scratch)
-        self.turns((mpm, database.name, "get", clients), database, warm, measure, results)
+        self.turns((mpm, database.name, "get", clients), database, servers, warm, measure, results)
 
     def posts(self, mpm, database, clients, servers, results):
         counts = {}
@@ -147,10 +147,10 @@ class Bench:
         measure = lambda one: load.post(
             servers[one.name], one.post, clients, counts[one.name], database, self.scratch
         )
-        self.turns((mpm, database.name, "post", clients), database, warm, measure, results)
+        self.turns((mpm, database.name, "post", clients), database, servers, warm, measure, results)
         database.empty()
 
-    def turns(self, key, database, warm, measure, results):
+    def turns(self, key, database, servers, warm, measure, results):
         """A B C A B C …: what changes on the machine meanwhile changes for all."""
         mpm, _, method, clients = key
         taking_part = self.names(mpm, database, method, clients)
@@ -159,7 +159,7 @@ class Bench:
             self.judge(key, one, warm(one), results)
         for turn in range(self.options.rounds):
             for one in taking_part:
-                sample = measure(one) if turn % one.every == 0 else None
+                sample = self.costed(one, servers, measure) if turn % one.every == 0 else None
                 if sample:
                     self.judge(key, one, sample, results)
                 found[one.name].append(sample)
@@ -168,6 +168,16 @@ class Bench:
             for name, samples in found.items()
         )
         say(f"{mpm} {key[1]} {method} {clients}: {rates}")
+
+    def costed(self, one, servers, measure):
+        """A sample with the processor time that it took, which others on the machine disturb less than the clock's."""
+        processes = {"server": servers[one.name].pids(), "database": self.cluster.pids()}
+        before = {name: system.processor_seconds(pids) for name, pids in processes.items()}
+        sample = measure(one)
+        if sample.requests:
+            for name, pids in processes.items():
+                setattr(sample, name, (system.processor_seconds(pids) - before[name]) / sample.requests * 1e6)
+        return sample
 
     @staticmethod
     def judge(key, one, sample, results):

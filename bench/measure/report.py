@@ -87,7 +87,7 @@ def rate_tables(results):
         for key, row in results.rounds.items():
             if key[:2] == (mpm, database):
                 rows += rate_rows(results, key, row)
-        head = ("", "Clients", "Contestant", "Requests/s", "mod_dbtest is faster by", "p50 ms", "p99 ms")
+        head = ("", "Clients", "Contestant", "Requests/s", "mod_dbtest is faster by", "p50 ms", "p99 ms", "CPU µs: httpd", "PostgreSQL")
         lines += table(head, rows)
     return lines
 
@@ -101,8 +101,9 @@ def rate_rows(results, key, row):
         middle = lambda value: load.spread([value(sample) for sample in taken])
         against = "" if name == "dbtest" else span(ratios(results, key, name))
         first = (key[2].upper(), key[3]) if not rows else ("", "")
-        rate, p50, p99 = (middle(lambda s, k=k: getattr(s, k)) for k in ("rate", "p50", "p99"))
-        rows.append((*first, TITLES[name], span(rate), against, number(p50[0]), number(p99[0])))
+        columns = [middle(lambda s, k=k: getattr(s, k))[0] for k in ("p50", "p99", "server", "database")]
+        rate = span(middle(lambda s: s.rate))
+        rows.append((*first, TITLES[name], rate, against, *map(number, columns)))
     return rows
 
 

@@ -99,13 +99,16 @@ def memory(pids, field):
     return total
 
 
-def processor_time(pids):
-    """Clock ticks that they have used, with their number: a new process is a change too."""
-    total = len(pids)
+def processor_seconds(pids):
+    """Processor time that they have used, in user mode and in the kernel's; of those that still live."""
+    ticks = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 # --- httpd ------------------------------------------------------------------------------------------
@@ -133,9 +136,10 @@ class Installation:
             return None
 
 
-# What the issue's targets speak of.
+# What the issue's targets speak of. event has more threads than the load has clients: with all of them busy it would
+# close connections that are kept.
 PREFORK_CHILDREN = 16
-EVENT_THREADS = 64
+EVENT_THREADS = 96
 
 # All contestants load the same of httpd's modules: those that a plain server has.
 MODULES = ("authz_core", "mime", "alias")
@@ -226,7 +230,7 @@ MaxKeepAliveRequests {self.keep_alive}
         until = time.monotonic() + patience
         before = None
         while time.monotonic() < until:
-            now = processor_time(self.pids())
+            now = len(self.pids()), processor_seconds(self.pids())
             if now == before:
                 return
             before = now
@@ -310,6 +314,9 @@ class PostgreSQL:
     def sql(self, statements):
         connect = ("-h", self.run_dir, "-U", self.USER, "-d", "postgres")
         return self.pg("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *connect, input=statements).strip()
+
+    def pids(self):
+        return family(int((self.data / "postmaster.pid").read_text().split()[0]))
 
     def stop(self):
         if (self.data / "postmaster.pid").exists():
