@@ -17,7 +17,7 @@ pub fn cure(obstacles: &[Obstacle], who: &Who) -> Option<Fix> {
     let mut commands: Vec<String> = Vec::new();
     let mut then = Then::None;
     for obstacle in obstacles {
-        let (lines, after) = lines(obstacle, who)?;
+        let (lines, after) = lines(obstacle, bits_at(&obstacle.at, obstacles), who)?;
         for line in lines {
             if !commands.contains(&line) {
                 commands.push(line);
@@ -41,13 +41,21 @@ pub fn this_machine() -> String {
     format!("in a shell on this machine, {}", name.nodename().to_string_lossy())
 }
 
-fn lines(obstacle: &Obstacle, who: &Who) -> Option<(Vec<String>, Then)> {
+/// All the rights that the obstacles at one place ask for: given at once, since an entry of a list that grants less
+/// would stand before the rights of a group.
+fn bits_at(at: &Path, obstacles: &[Obstacle]) -> u32 {
+    let here = obstacles.iter().filter(|obstacle| obstacle.at == at);
+    here.map(|obstacle| if obstacle.at == obstacle.path { needed(obstacle) } else { SEARCH })
+        .fold(0, |all, bits| all | bits)
+}
+
+fn lines(obstacle: &Obstacle, bits: u32, who: &Who) -> Option<(Vec<String>, Then)> {
     let at = quote(&obstacle.at);
     let seen = obstacle.seen.as_ref();
     let only = |line: String| Some((vec![line], Then::None));
     match &obstacle.trouble {
         Trouble::NotSearchable if obstacle.at != obstacle.path => {
-            let mut lines = vec![grant(seen?, SEARCH, who)];
+            let mut lines = vec![grant(seen?, bits, who)];
             lines.extend(beyond(obstacle, who));
             Some((lines, Then::None))
         }
@@ -57,13 +65,8 @@ fn lines(obstacle: &Obstacle, who: &Who) -> Option<(Vec<String>, Then)> {
             // nothing to change: a process keeps the groups that it was started with
             Some((vec![format!("id -nG {}", word(&who.user))], Then::Restart))
         }
-        Trouble::NotSearchable | Trouble::NotReadable | Trouble::NotWritable => {
-            only(grant(seen?, needed(obstacle), who))
-        }
-        Trouble::AclMask => {
-            let bits = if obstacle.at == obstacle.path { needed(obstacle) } else { SEARCH };
-            only(grant(seen?, bits, who))
-        }
+        Trouble::NotSearchable | Trouble::NotReadable | Trouble::NotWritable => only(grant(seen?, bits, who)),
+        Trouble::AclMask => only(grant(seen?, bits, who)),
         Trouble::WrongType(_) if obstacle.need == Need::ReadWrite => {
             let aside = format!("{}.set-aside", obstacle.at.display());
             only(format!("mv {at} {}", word(&aside)))

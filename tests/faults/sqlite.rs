@@ -47,6 +47,8 @@ by_commands! {
     immutable_and_of_root: ["extra-immutable-root"], "chown -R root: $DIR; chattr +i $DB $DIR" => "reach" "DBT0456";
     mode_without_anything: ["extra-000"], "chmod 000 $DB" => "reach" "DBT0452";
     directory_without_search: ["extra-dir-r"], "chmod 644 $DIR" => "resolve" "DBT0352";
+    directory_closed: ["extra-dir-closed"], "chown root: $DIR; chmod 700 $DIR" => "resolve" "DBT0352";
+    directory_and_file_closed: ["extra-all-closed"], "chown -R root: $DIR; chmod 700 $DIR; chmod 600 $DB" => "resolve" "DBT0352";
     directory_of_another_group: ["extra-dir-group"], "chown root:adm $DIR; chmod 2770 $DIR" => "resolve" "DBT0352";
     journal_of_root: ["extra-journal-root"], "touch $DB-journal; chmod 600 $DB-journal" => "reach" "DBT0455";
     index_with_a_foreign_collation: ["extra-collation"], "python3 -c 'import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.create_collation(\"german\", lambda a,b: (a>b)-(a<b)); c.execute(\"CREATE INDEX umlaut ON stuff (stuff COLLATE german)\"); c.commit()' $DB" => "write" "DBT1364";
