@@ -78,6 +78,7 @@ impl Browser {
         self.get(&format!("/element/{}/property/value", self.find(css))).as_str().expect("a value").to_owned()
     }
 
+    /// Characters up to U+FFFF: chromedriver before 156 types no others.
     pub fn type_text(&self, css: &str, text: &str) {
         self.post(&format!("/element/{}/value", self.find(css)), &json!({ "text": text }));
     }
