@@ -306,18 +306,27 @@ impl Httpd {
 
     /// A graceful restart; returns when the new generation has been started.
     pub fn graceful(&self) {
-        let resumed = |log: &str| log.matches("resuming normal operations").count();
-        let before = resumed(&self.log());
-        self.signal(Signal::USR1);
-        self.wait("the graceful restart", |httpd| resumed(&httpd.log()) > before);
+        self.resume("the graceful restart", Signal::USR1);
     }
 
     /// A restart that ends every child; returns when the new ones serve.
     pub fn restart(&self) {
+        self.resume("the restart", Signal::HUP);
+    }
+
+    /// Signals until httpd says that it goes on: a signal that comes while it still begins its last generation is lost
+    /// (prefork.c clears `restart_pending` after its handlers are set).
+    fn resume(&self, what: &str, signal: Signal) {
         let resumed = |log: &str| log.matches("resuming normal operations").count();
         let before = resumed(&self.log());
-        self.signal(Signal::HUP);
-        self.wait("the restart", |httpd| resumed(&httpd.log()) > before);
+        let mut sent: Option<Instant> = None;
+        self.wait(what, |httpd| {
+            if sent.is_none_or(|at| at.elapsed() > Duration::from_secs(4)) {
+                httpd.signal(signal);
+                sent = Some(Instant::now());
+            }
+            resumed(&httpd.log()) > before
+        });
     }
 
     pub fn signal(&self, signal: Signal) {
