@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import pickle
 import re
 import signal
 import sys
@@ -63,7 +64,8 @@ def main():
     try:
         measure(bench, results)
     finally:
-        # what was measured until an interruption is not lost
+        # what was measured is not lost, whatever goes wrong later
+        (BUILD / "results.pickle").write_bytes(pickle.dumps(results))
         complete = not options.quick and options.only is None
         path = ROOT / "bench" / "RESULTS.md" if complete and sys.exc_info()[0] is None else BUILD / "RESULTS.md"
         path.write_text(report(bench, results), encoding="utf-8")

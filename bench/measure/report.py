@@ -26,7 +26,7 @@ def span(found):
 
 
 def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines = ["| " + " | ".join(map(str, head)) + " |", "|" + "---|" * len(head)]
     return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows] + [""]
 
 
@@ -145,7 +145,8 @@ def flat_table(results):
         (PRODUCTS[database], mpm, clients, number(rates["/few/"]), number(rates["/many/"]), span(cost))
         for (mpm, database, clients), (rates, cost) in results.single.get("flat", {}).items()
     ]
-    return table(("", "MPM", "Clients", "Requests/s, 20 rows", "10,000,000 rows", "Cost of the latter"), rows)
+    many = f"{results.single.get('flat rows', 0):,} rows"
+    return table(("", "MPM", "Clients", "Requests/s, 20 rows", many, "Cost of the latter"), rows)
 
 
 def connection_table(results):

@@ -14,6 +14,7 @@ MANY = 10_000_000
 def flat(bench, results, count=MANY):
     """The newest page of a table with ten million rows against that of one with twenty."""
     found = results.single.setdefault("flat", {})
+    results.single["flat rows"] = count
     dbtest = contestants.DBTest()
     for database in bench.databases:
         if not bench.options.wants(f"flat/{database.name}"):

@@ -63,7 +63,7 @@ def verdicts(results, titles):
     for database in PRODUCTS:
         found.append(memory(results, database, titles))
     for (mpm, database, clients), (_, cost) in sorted(results.single.get("flat", {}).items()):
-        work = f"page at 10,000,000 rows, {PRODUCTS[database]}, {mpm}, {clients} client{'s' * (clients > 1)}"
+        work = f"page at {results.single['flat rows']:,} rows, {PRODUCTS[database]}, {mpm}, {clients} client{'s' * (clients > 1)}"
         found.append(Verdict(work, "page at 20 rows", 1.1, True, cost))
     for database in PRODUCTS:
         key = "event", database, "get", 64
