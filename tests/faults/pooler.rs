@@ -115,9 +115,12 @@ fn pgbouncer_with_tls_and_a_list_of_databases() {
     let pki = Pki::new("the pooler's authority");
     let certificate = pki.issue("localhost", &["localhost"]);
     let conf = format!(
-        "auth_type = md5\nclient_tls_sslmode = require\nclient_tls_cert_file = {}\nclient_tls_key_file = {}",
+        // PgBouncer wants authorities to start, and a system need not have a list of them
+        "auth_type = md5\nclient_tls_sslmode = require\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\n\
+         client_tls_ca_file = {}",
         certificate.cert.display(),
-        certificate.key.display()
+        certificate.key.display(),
+        pki.ca().display()
     );
     let mut ground = ground(&conf, 3);
     let place = format!("host={} port={}", ground.cluster.socket_dir.display(), ground.cluster.port);
