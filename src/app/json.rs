@@ -12,9 +12,9 @@ struct RowShape<'a> {
     things: &'a str,
 }
 
-impl<'a> From<&'a Row> for RowShape<'a> {
-    fn from(row: &'a Row) -> Self {
-        Self { id: row.id, stuff: &row.stuff, things: &row.things }
+impl<'a> From<Row<'a>> for RowShape<'a> {
+    fn from(Row { id, stuff, things }: Row<'a>) -> Self {
+        Self { id, stuff, things }
     }
 }
 
@@ -70,7 +70,7 @@ pub fn created(id: i64, entry: &Entry) -> Vec<u8> {
 }
 
 /// One row as a line of an export, at the end of `out`.
-pub fn line(out: &mut Vec<u8>, row: &Row) {
+pub fn line(out: &mut Vec<u8>, row: Row<'_>) {
     // serialising strings and numbers into memory cannot fail
     let _ = serde_json::to_writer(&mut *out, &RowShape::from(row));
     out.push(b'\n');

@@ -13,14 +13,17 @@ use super::form::Form;
 use super::http::{Body, Request, Response, Sink};
 use super::model::{Entry, Model};
 use super::negotiate::{self, Format};
-use super::rows::Rows;
+use super::rows::TableRows;
 use super::stuff::STUFF;
-use super::{Place, json, problem, render};
+use super::{Place, json, problem, render_sized};
 use crate::config::Resolved;
 use crate::database::{About, Page, Refusal, Service, Shared};
 
 /// An export is handed to the client in pieces of about this many bytes.
 const PIECE: usize = 16 * 1024;
+
+/// The page around its rows, in bytes, roughly: for reserving.
+const AROUND: usize = 4 * 1024;
 
 /// What a GET asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +53,7 @@ struct ListPage<'a> {
     /// The form, already HTML.
     form: &'a str,
     page: &'a Page,
-    rows: Rows<'a>,
+    rows: TableRows<'a>,
     about: &'a About,
     before: Option<i64>,
     older: Option<i64>,
@@ -134,20 +137,23 @@ fn rendered(page: &Page, about: &About, settings: &Resolved, wanted: Wanted) -> 
     if wanted.format == Format::Json {
         return json::list(page, older, settings.read_only, about);
     }
-    render(&ListPage {
+    let rows = TableRows { rows: &page.rows, new: wanted.saved };
+    let size = AROUND + rows.size_hint();
+    let page = ListPage {
         home: HERE,
         here: "rows",
         settings,
         model: &STUFF,
         form: &BLANK_FORM,
         page,
-        rows: Rows { rows: &page.rows, new: wanted.saved },
+        rows,
         about,
         before: wanted.before,
         older,
         saved: wanted.saved,
         saved_here: page.rows.iter().any(|row| Some(row.id) == wanted.saved),
-    })
+    };
+    render_sized(&page, size)
 }
 
 /// The whole table, one JSON object a line, in constant memory.

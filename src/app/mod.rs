@@ -127,7 +127,12 @@ fn wanted_format(request: &dyn Request, offers: &[Format]) -> Format {
 
 /// A template as bytes.
 fn render(template: &impl Template) -> Vec<u8> {
-    let mut out = String::with_capacity(8 * 1024);
+    render_sized(template, 8 * 1024)
+}
+
+/// A template as bytes, of which there are about so many.
+fn render_sized(template: &impl Template, size: usize) -> Vec<u8> {
+    let mut out = String::with_capacity(size);
     // our templates write only strings and numbers, into memory: neither fails
     let _ = template.render_into(&mut out);
     out.into_bytes()

@@ -6,71 +6,75 @@ use std::fmt::{self, Write};
 use askama::filters::HtmlSafe;
 use askama::{FastWritable, Values};
 
-use crate::database::Row;
+use crate::database::Rows;
 
 /// The markup of one row without its texts, roughly: for reserving.
 const MARKUP: usize = 96;
 
 /// The `<tr>` elements of a page's rows. The row `new` is marked as just added.
-pub struct Rows<'a> {
-    pub rows: &'a [Row],
+pub struct TableRows<'a> {
+    pub rows: &'a Rows,
     pub new: Option<i64>,
 }
 
-impl Rows<'_> {
+impl TableRows<'_> {
+    /// About how many bytes of HTML they are.
+    pub fn size_hint(&self) -> usize {
+        let texts = self.rows.text_bytes();
+        texts + texts / 8 + self.rows.len() * MARKUP
+    }
+
     fn html(&self) -> String {
-        let texts: usize = self.rows.iter().map(|row| row.stuff.len() + row.things.len()).sum();
-        let mut out = String::with_capacity(texts + texts / 16 + self.rows.len() * MARKUP);
-        let mut id = String::new();
-        for row in self.rows {
-            id.clear();
-            // writing into memory cannot fail
-            let _ = write!(id, "{}", row.id);
+        let mut out = String::with_capacity(self.size_hint());
+        let mut digits = itoa::Buffer::new();
+        for row in self.rows.iter() {
+            let id = digits.format(row.id);
             let (class, tag) =
                 if self.new == Some(row.id) { ("\" class=\"new", " <span class=\"tag\">new</span>") } else { ("", "") };
-            for piece in ["<tr id=\"row-", &id, class, "\"><th scope=\"row\">", &id, tag, "</th><td dir=\"auto\">"] {
+            for piece in ["<tr id=\"row-", id, class, "\"><th scope=\"row\">", id, tag, "</th><td dir=\"auto\">"] {
                 out.push_str(piece);
             }
-            escape(&mut out, &row.stuff);
+            escape(&mut out, row.stuff);
             out.push_str("</td><td dir=\"auto\">");
-            escape(&mut out, &row.things);
+            escape(&mut out, row.things);
             out.push_str("</td></tr>\n");
         }
         out
     }
 }
 
-/// Appends text as HTML text, with the same references as the templates' own escaping.
-fn escape(out: &mut String, mut text: &str) {
-    while let Some((at, reference)) = first_special(text.as_bytes()) {
-        out.push_str(&text[..at]);
-        out.push_str(reference);
-        text = &text[at + 1..];
-    }
-    out.push_str(text);
-}
-
-/// The first byte that HTML wants escaped, and the reference for it. Most text has none: eight bytes are looked at at
-/// once, as one number.
-fn first_special(bytes: &[u8]) -> Option<(usize, &'static str)> {
+/// Appends text as HTML text, with the same references as the templates' own escaping. Most text has nothing to escape:
+/// eight bytes are looked at at once, as one number.
+fn escape(out: &mut String, text: &str) {
+    let bytes = text.as_bytes();
+    let mut plain = 0;
+    let mut replace = |at: usize| {
+        if let Some(reference) = reference(bytes[at]) {
+            out.push_str(&text[plain..at]);
+            out.push_str(reference);
+            plain = at + 1;
+        }
+    };
     let (words, rest) = bytes.as_chunks::<8>();
-    let found = words.iter().enumerate().find_map(|(at, word)| {
-        let special = specials(u64::from_le_bytes(*word));
-        (special != 0).then(|| at * 8 + special.trailing_zeros() as usize / 8)
-    });
-    let behind = bytes.len() - rest.len();
-    let at = found.or_else(|| rest.iter().position(|&byte| reference(byte).is_some()).map(|at| behind + at))?;
-    Some((at, reference(bytes[at])?))
+    for (word_at, word) in words.iter().enumerate() {
+        let mut special = specials(u64::from_le_bytes(*word));
+        while special != 0 {
+            replace(word_at * 8 + special.trailing_zeros() as usize / 8);
+            special &= special - 1;
+        }
+    }
+    (bytes.len() - rest.len()..bytes.len()).for_each(replace);
+    out.push_str(&text[plain..]);
 }
 
-/// Sets the highest bit of the first byte that is special; bytes above it may be marked wrongly.
+/// Sets the highest bit of each byte that is special.
 fn specials(word: u64) -> u64 {
     const LOWEST: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
-    // the well-known test for a byte that is zero
+    // a byte that is not zero has its highest bit, or any other, which carries into it
     let equal = |word: u64, byte: u8| {
         let difference = word ^ u64::from_ne_bytes([byte; 8]);
-        difference.wrapping_sub(LOWEST) & !difference & HIGHEST
+        !(difference | ((difference & !HIGHEST) + !HIGHEST)) & HIGHEST
     };
     // & and ' differ in one bit, and so do < and >
     equal(word, b'"') | equal(word & !LOWEST, b'&') | equal(word & !(LOWEST << 1), b'<')
@@ -87,33 +91,30 @@ fn reference(byte: u8) -> Option<&'static str> {
     }
 }
 
-impl fmt::Display for Rows<'_> {
+impl fmt::Display for TableRows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.html())
     }
 }
 
-impl FastWritable for Rows<'_> {
+impl FastWritable for TableRows<'_> {
     fn write_into(&self, dest: &mut dyn Write, _: &dyn Values) -> askama::Result<()> {
         Ok(dest.write_str(&self.html())?)
     }
 }
 
 /// Every text in it is escaped above.
-impl HtmlSafe for Rows<'_> {}
+impl HtmlSafe for TableRows<'_> {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(id: i64, stuff: &str, things: &str) -> Row {
-        Row { id, stuff: stuff.into(), things: things.into() }
-    }
+    use crate::database::Row;
 
     #[test]
     fn a_row_and_a_new_row() {
-        let rows = [row(7, "a", "b"), row(-6, "", "c\r\nd")];
-        let html = Rows { rows: &rows, new: Some(7) }.to_string();
+        let rows = [Row { id: 7, stuff: "a", things: "b" }, Row { id: -6, stuff: "", things: "c\r\nd" }];
+        let html = TableRows { rows: &rows.into_iter().collect(), new: Some(7) }.to_string();
         assert_eq!(
             html,
             "<tr id=\"row-7\" class=\"new\"><th scope=\"row\">7 <span class=\"tag\">new</span></th>\

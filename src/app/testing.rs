@@ -10,7 +10,7 @@ use super::http::{Body, BodyError, Level, Request, Response};
 use super::{Place, PlaceView};
 use crate::config::{Detail, Resolved};
 use crate::database::{
-    self, About, Cause, Connection, Create, Error, Limits, Page, Row, Services, Setting, Stage, Table, Target,
+    self, About, Cause, Connection, Create, Error, Limits, Page, Row, Rows, Services, Setting, Stage, Table, Target,
     WriteError,
 };
 
@@ -135,10 +135,18 @@ pub fn header<'a>(response: &'a Response, name: &str) -> &'a str {
     response.headers.iter().find(|(other, _)| *other == name).map_or("", |(_, value)| value)
 }
 
+/// A row of a [`Fake`].
+#[derive(Debug, Clone)]
+pub struct FakeRow {
+    pub id: i64,
+    pub stuff: String,
+    pub things: String,
+}
+
 /// A database in memory that fails when it is told to.
 #[derive(Debug, Default)]
 pub struct Fake {
-    pub rows: Mutex<Vec<Row>>,
+    pub rows: Mutex<Vec<FakeRow>>,
     /// How a read fails.
     pub read: Mutex<Option<fn() -> Error>>,
     /// How a write fails; the row is stored all the same if it is `Unknown`.
@@ -151,7 +159,7 @@ pub const VERSION: &str = "1.0 <beta>";
 
 impl Fake {
     pub fn with_rows(count: i64) -> Arc<Self> {
-        let row = |id| Row { id, stuff: format!("stuff {id}"), things: format!("things {id}") };
+        let row = |id| FakeRow { id, stuff: format!("stuff {id}"), things: format!("things {id}") };
         Arc::new(Self { rows: Mutex::new((1..=count).map(row).collect()), ..Self::default() })
     }
 }
@@ -208,7 +216,8 @@ impl Connection for FakeConnection {
         }
         let all = self.0.rows.lock().unwrap();
         let older = all.iter().rev().filter(|row| before.is_none_or(|before| row.id < before));
-        let mut rows: Vec<Row> = older.take(size as usize + 1).cloned().collect();
+        let rows = older.take(size as usize + 1).map(|row| Row { id: row.id, stuff: &row.stuff, things: &row.things });
+        let mut rows: Rows = rows.collect();
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         Ok(Page { rows, more, took: Duration::from_micros(1234) })
@@ -219,7 +228,7 @@ impl Connection for FakeConnection {
         }
         let mut rows = self.0.rows.lock().unwrap();
         let id = rows.last().map_or(1, |row| row.id + 1);
-        rows.push(Row { id, stuff: stuff.into(), things: things.into() });
+        rows.push(FakeRow { id, stuff: stuff.into(), things: things.into() });
         Ok(id)
     }
     fn create_table(&mut self) -> Result<(), Error> {

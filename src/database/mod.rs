@@ -10,6 +10,7 @@ mod error;
 #[cfg(test)]
 mod model;
 pub mod postgresql;
+mod rows;
 mod service;
 mod shared;
 pub mod sqlite;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{Cause, Error, ServerError, Stage, WriteError};
+pub use rows::{Row, Rows};
 pub use service::{NotStored, Refusal, Service, Services};
 pub use shared::Shared;
 pub use table::Table;
@@ -31,21 +33,10 @@ pub use table::Table;
 /// Every kind of database, in the order in which they are asked whether a text is theirs.
 pub static KINDS: &[&dyn Kind] = &[&sqlite::Sqlite, &postgresql::Postgresql];
 
-/// A row of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Primary key, assigned by the database.
-    pub id: i64,
-    /// At most 255 characters, as the database counts them.
-    pub stuff: String,
-    /// Any text.
-    pub things: String,
-}
-
 /// The rows of one page, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    pub rows: Vec<Row>,
+    pub rows: Rows,
     /// Whether rows older than the last of `rows` exist.
     pub more: bool,
     /// How long the database took to answer.

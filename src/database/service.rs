@@ -244,11 +244,11 @@ impl Service {
 
     /// Hands every row to `each`, newest first, until it returns false. Rows are read a few at a time by key, so
     /// that a slow client holds neither a connection nor a snapshot.
-    pub fn export(&self, each: &mut dyn FnMut(&Row) -> bool) -> Result<(), Refusal> {
+    pub fn export(&self, each: &mut dyn FnMut(Row<'_>) -> bool) -> Result<(), Refusal> {
         let mut before = None;
         loop {
             let page = self.page(before, EXPORT_ROWS)?;
-            for row in &page.rows {
+            for row in page.rows.iter() {
                 if !each(row) {
                     return Ok(());
                 }

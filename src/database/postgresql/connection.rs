@@ -2,13 +2,16 @@
 
 mod insert;
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use crate::database::{About, Cause, Connection, Error, Limits, Page, Row, ServerError, Stage, Table, WriteError};
+use crate::database::{
+    About, Cause, Connection, Error, Limits, Page, Row, Rows, ServerError, Stage, Table, WriteError,
+};
 
 use super::deadline::Deadline;
 use super::drive::{self, Failure, Outcome};
@@ -226,7 +229,7 @@ impl Connection for PgConnection {
     fn page(&mut self, before: Option<i64>, size: u32) -> Result<Page, Error> {
         let start = Instant::now();
         let count = size.saturating_add(1);
-        let mut rows = Vec::with_capacity(count.min(1024) as usize);
+        let mut rows = Rows::with_capacity(count as usize);
         let mut unreadable = None;
         let mut each = |body: &[u8]| {
             match row(body) {
@@ -307,11 +310,12 @@ fn proof(query: Query, how: How, body: &[u8]) -> Option<i32> {
         Query::Insert => columns(body).and_then(|[_, pid]| pid),
         Query::Newest(_) | Query::Before(_) => columns(body).and_then(|[_, _, _, pid]| pid),
     };
-    Some(i32::from_be_bytes(pid?.try_into().ok()?))
+    number(pid?)
 }
 
-fn integer(value: &[u8]) -> Option<i64> {
-    Some(i64::from_be_bytes(value.try_into().ok()?))
+/// A number as the server writes it: decimal digits, perhaps a minus sign.
+fn number<T: FromStr>(value: &[u8]) -> Option<T> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// Why a row of the table cannot be shown.
@@ -325,14 +329,11 @@ enum Unreadable {
 }
 
 /// A row as it lies in its message. A table of somebody else's may hold NULL, which is shown as nothing.
-fn row(body: &[u8]) -> Result<Row, Unreadable> {
+fn row(body: &[u8]) -> Result<Row<'_>, Unreadable> {
     let [id, stuff, things] = columns(body).ok_or(Unreadable::Row)?;
-    let id = id.ok_or(Unreadable::Id).and_then(|id| integer(id).ok_or(Unreadable::Row))?;
+    let id = id.ok_or(Unreadable::Id).and_then(|id| number(id).ok_or(Unreadable::Row))?;
     // the server sends UTF-8 and nothing else: what it cannot convert is an error of its own (22021, 22P05)
-    let text = |value: Option<&[u8]>| match std::str::from_utf8(value.unwrap_or_default()) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(_) => Err(Unreadable::Row),
-    };
+    let text = |value| std::str::from_utf8(Option::unwrap_or_default(value)).map_err(|_| Unreadable::Row);
     Ok(Row { id, stuff: text(stuff)?, things: text(things)? })
 }
 

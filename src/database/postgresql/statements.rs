@@ -96,8 +96,8 @@ pub enum How {
     Prepared,
 }
 
-/// Writes the messages of one statement, once for each of `rows` with its values: one round trip, one transaction, the
-/// answers in binary.
+/// Writes the messages of one statement, once for each of `rows` with its values: one round trip, one transaction. The
+/// values go in binary, the answers come as text: the server writes text with less work than it writes text "in binary".
 ///
 /// An error: a value is longer than the protocol can say (2 GiB).
 pub fn request<'a>(
@@ -121,7 +121,7 @@ pub fn request<'a>(
             value.write(buffer);
             Ok(IsNull::No)
         };
-        frontend::bind("", &name, [BINARY], values.as_ref(), write, [BINARY], buffer).map_err(|error| match error {
+        frontend::bind("", &name, [BINARY], values.as_ref(), write, [], buffer).map_err(|error| match error {
             frontend::BindError::Conversion(error) => io::Error::other(error),
             frontend::BindError::Serialization(error) => error,
         })?;

@@ -6,6 +6,7 @@
 mod deadline;
 mod insert;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +20,7 @@ use rusqlite::{Connection as Driver, OpenFlags};
 use self::deadline::{Deadline, wait_for_lock};
 use super::fault;
 use super::statements::Statements;
-use crate::database::{About, Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, WriteError};
+use crate::database::{About, Cause, Connection, Create, Error, Limits, Page, Row, Rows, Stage, Table, WriteError};
 
 /// Steps of SQLite's machine between two looks at the clock: far below a millisecond, and more than a page takes.
 const STEPS: i32 = 1000;
@@ -152,14 +153,15 @@ impl Open {
         Ok(is)
     }
 
-    fn rows(&self, greatest: i64, size: u32) -> Result<Vec<Row>, Error> {
+    fn rows(&self, greatest: i64, size: u32) -> Result<Rows, Error> {
         let what = "reading the table in";
         let mut statement = self.prepare(&self.statements.page, what)?;
         let mut read = || {
-            let mut found = Vec::with_capacity(size.min(1000) as usize + 1);
+            let mut found = Rows::with_capacity(size as usize + 1);
             let mut rows = statement.query((greatest, i64::from(size) + 1))?;
             while let Some(row) = rows.next()? {
-                found.push(Row { id: row.get(0)?, stuff: text(row.get_ref(1)?), things: text(row.get_ref(2)?) });
+                let (stuff, things) = (text(row.get_ref(1)?), text(row.get_ref(2)?));
+                found.push(Row { id: row.get(0)?, stuff: &stuff, things: &things });
             }
             Ok(found)
         };
@@ -334,16 +336,15 @@ fn inode(path: &CString) -> Option<Inode> {
 
 /// A column as text, whatever it holds: SQLite lets a column hold any type, and text that is not UTF-8. A page that
 /// shows such a row helps more than one that refuses to.
-fn text(value: ValueRef<'_>) -> String {
+fn text(value: ValueRef<'_>) -> Cow<'_, str> {
     match value {
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Null => Cow::Borrowed(""),
+        ValueRef::Integer(number) => number.to_string().into(),
+        ValueRef::Real(number) => number.to_string().into(),
         // the lossy reading takes several times as long, byte by byte
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => String::from_utf8_lossy(bytes).into_owned(),
-        },
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::database::{Cause, Error, Stage, WriteError};
 
-use super::{Failed, PgConnection, Query, Value, columns, exchange, failure, integer};
+use super::{Failed, PgConnection, Query, Value, columns, exchange, failure, number};
 
 impl PgConnection {
     /// Inserts one row and commits it.
@@ -50,7 +50,7 @@ impl PgConnection {
         let (mut ids, mut id) = (Vec::with_capacity(rows.len()), None);
         let result = self.query_all(Query::Insert, &values, &mut |row| match row {
             Some(row) => {
-                id = columns(row).and_then(|[id]| integer(id?));
+                id = columns(row).and_then(|[id]| number(id?));
                 id.is_some()
             }
             None => {

@@ -39,7 +39,7 @@ fn transport(settings: PgSettings) -> String {
     let mut connection = connect(settings).unwrap_or_else(|error| panic!("{error}"));
     let id = connection.insert("a", "b").unwrap();
     for _ in 0..3 {
-        assert_eq!(connection.page(None, 20).unwrap().rows[0].id, id);
+        assert_eq!(connection.page(None, 20).unwrap().rows.get(0).unwrap().id, id);
     }
     connection.about().transport.clone()
 }

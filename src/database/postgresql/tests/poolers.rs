@@ -17,7 +17,7 @@ fn no_statement_is_prepared_behind_a_pooler() {
         for round in 0..5 {
             for connection in &mut connections {
                 connection.insert(&format!("{mode} {round}"), "").unwrap();
-                assert_eq!(connection.page(None, 20).unwrap().rows[0].stuff, format!("{mode} {round}"));
+                assert_eq!(connection.page(None, 20).unwrap().rows.get(0).unwrap().stuff, format!("{mode} {round}"));
                 connection.page(Some(1), 20).unwrap();
             }
         }
@@ -51,7 +51,7 @@ fn statements_that_are_forgotten_are_asked_without_a_name() {
     }
     connection.simple("DEALLOCATE ALL").unwrap();
     let id = connection.insert("c", "d").unwrap();
-    assert_eq!(connection.page(None, 20).unwrap().rows[0].id, id);
+    assert_eq!(connection.page(None, 20).unwrap().rows.get(0).unwrap().id, id);
     assert!(connection.usable());
     assert_eq!(cluster.psql_in("appdb", "SELECT count(*) FROM stuff WHERE stuff = 'c'"), "1");
     assert_eq!(connection.simple("SELECT name FROM pg_prepared_statements").unwrap().len(), 0);

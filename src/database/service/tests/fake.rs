@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::database::{About, Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
+use crate::database::{
+    About, Cause, Connection, Create, Error, Limits, Page, Row, Rows, Stage, Table, Target, WriteError,
+};
 
 /// The database: what it was asked, and how it is to behave.
 #[derive(Debug, Default)]
@@ -117,7 +119,7 @@ impl Connection for Open {
         let rows = i64::try_from(self.ask()?).unwrap();
         let newest = before.map_or(rows, |before| before - 1);
         let rows = (1..=newest).rev().take(size as usize);
-        let rows: Vec<Row> = rows.map(|id| Row { id, stuff: String::new(), things: String::new() }).collect();
+        let rows: Rows = rows.map(|id| Row { id, stuff: "", things: "" }).collect();
         Ok(Page { more: rows.last().is_some_and(|last| last.id > 1), rows, took: Duration::ZERO })
     }
     fn insert(&mut self, _: &str, things: &str) -> Result<i64, WriteError> {

@@ -118,7 +118,7 @@ fn a_replaced_file_is_noticed_in_both_journal_modes() {
         assert!(connection.page(None, 20).is_err(), "{mode}");
         drop(connection);
         let rows = place.connect().unwrap().page(None, 20).unwrap().rows;
-        assert_eq!(rows.iter().map(|row| row.stuff.as_str()).collect::<Vec<_>>(), ["new"], "{mode}");
+        assert_eq!(rows.iter().map(|row| row.stuff).collect::<Vec<_>>(), ["new"], "{mode}");
         assert_eq!(place.shell("SELECT stuff FROM stuff; PRAGMA integrity_check"), "new\nok\n", "{mode}");
     }
 }
@@ -197,7 +197,7 @@ fn after_a_file_was_replaced_the_next_request_has_the_new_one() {
                 let _ = fs::remove_file(place.beside(suffix));
             }
             match round {
-                0 => assert_eq!(child.page(None, 20).unwrap().rows[0].stuff, "new", "{mode}"),
+                0 => assert_eq!(child.page(None, 20).unwrap().rows.get(0).unwrap().stuff, "new", "{mode}"),
                 _ => assert_eq!(child.insert("x", "").unwrap(), 6, "{mode}"),
             }
         }

@@ -14,7 +14,7 @@ fn what_is_inserted_is_listed_newest_first_and_seen_by_others() {
     }
     let page = connection.page(None, 20).unwrap();
     assert!(!page.more);
-    let listed: Vec<_> = page.rows.iter().map(|row| (row.id, row.stuff.as_str(), row.things.as_str())).collect();
+    let listed: Vec<_> = page.rows.iter().map(|row| (row.id, row.stuff, row.things)).collect();
     assert_eq!(listed, [(3, texts[2].0, texts[2].1), (2, texts[1].0, texts[1].1), (1, "a", "b")]);
     assert_eq!(place.shell("SELECT count(*), max(things) FROM stuff"), "3|שלום\r\n\t\n");
     assert_eq!(connection.about().product, "SQLite");
@@ -40,8 +40,8 @@ fn a_thousand_rows_are_paged_by_key_without_gap_or_repetition() {
     }
     let expected: Vec<i64> = (1..=1000).rev().map(|i| i * 3).collect();
     assert_eq!(seen, expected);
-    assert_eq!(connection.page(Some(i64::MIN), 7).unwrap().rows, []);
-    assert_eq!(connection.page(Some(3), 7).unwrap().rows, []);
+    assert!(connection.page(Some(i64::MIN), 7).unwrap().rows.is_empty());
+    assert!(connection.page(Some(3), 7).unwrap().rows.is_empty());
     assert!(!connection.page(Some(24), 7).unwrap().more, "exactly seven are left");
 }
 
@@ -100,7 +100,7 @@ fn a_table_that_changes_while_it_is_open_is_looked_at_again() {
     assert_eq!(connection.page(None, 20).unwrap_err().stage, Stage::Schema);
     place.shell(ORIGINAL);
     assert_eq!(connection.insert("c", "d").unwrap(), 1);
-    assert_eq!(connection.page(None, 20).unwrap().rows[0].stuff, "c");
+    assert_eq!(connection.page(None, 20).unwrap().rows.get(0).unwrap().stuff, "c");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn whatever_a_column_holds_is_shown() {
          INSERT INTO stuff VALUES (1, x'ff41', CAST(x'6100c3' AS TEXT)), (2, 12, 1.5), (3, NULL, 'ok');",
     );
     let rows = place.connect().unwrap().page(None, 20).unwrap().rows;
-    let shown: Vec<_> = rows.iter().map(|row| (row.stuff.as_str(), row.things.as_str())).collect();
+    let shown: Vec<_> = rows.iter().map(|row| (row.stuff, row.things)).collect();
     assert_eq!(shown, [("", "ok"), ("12", "1.5"), ("\u{fffd}A", "a\0\u{fffd}")]);
 }
 
