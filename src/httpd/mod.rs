@@ -15,6 +15,7 @@ mod pool;
 mod request;
 mod section;
 mod server;
+mod storage;
 mod tree;
 
 pub use request::{Request, Status};

@@ -16,3 +16,4 @@ mod load;
 mod page;
 mod places;
 mod secrets;
+mod storage;
