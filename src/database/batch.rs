@@ -105,7 +105,8 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
         // the queue is locked: the party's turn cannot begin before we have sat down
         let seat = batch.sit(brought);
         let called = turns.wait_in(queue, &batch.party, deadline, || batch.leave(seat));
-        if batch.party.is_closed() {
+        // whoever worked for all has done so before he began
+        if !matches!(called, Ok(Called::Answered)) && batch.party.is_closed() {
             self.forget(&key, &batch);
         }
         if let Called::ToWork(mut turn) = called? {

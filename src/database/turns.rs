@@ -283,14 +283,13 @@ impl Turns {
         }
     }
 
-    /// Gives free places to those who wait longest.
-    fn grant(&self, state: &mut State) {
-        while state.taken() < self.places as usize {
-            let Some(party) = state.queue.pop_front() else { break };
-            party.phase.store(GRANTED, Ordering::SeqCst);
-            state.granted += 1;
-            party.bell.notify_one();
-        }
+    /// Gives the place that has come free to those who wait longest; it is for the caller to wake one of them. (More
+    /// than one never is free while somebody waits.)
+    fn grant(&self, state: &mut State) -> Option<Arc<Party>> {
+        let party = state.queue.pop_front()?;
+        party.phase.store(GRANTED, Ordering::SeqCst);
+        state.granted += 1;
+        Some(party)
     }
 }
 
@@ -310,12 +309,19 @@ impl Drop for Turn<'_> {
         state.failed = self.failed;
         let place = state.running.iter().position(|run| run.number == self.number);
         let ended = place.map(|place| state.running.swap_remove(place));
-        if let Some(party) = ended.as_ref().and_then(|run| run.party.as_ref()) {
+        let answered = ended.as_ref().and_then(|run| run.party.as_ref());
+        if let Some(party) = answered {
             party.phase.store(OVER, Ordering::SeqCst);
+        }
+        let next = self.turns.grant(&mut state);
+        // those who wake up want the lock: woken while we hold it, they would only go to sleep again
+        drop(state);
+        if let Some(party) = next {
+            party.bell.notify_one();
+        }
+        if let Some(party) = answered {
             party.bell.notify_all();
         }
-        self.turns.grant(&mut state);
-        drop(state);
         self.turns.gate.leave(ended.map_or(0, |run| run.holds));
     }
 }
