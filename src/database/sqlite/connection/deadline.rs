@@ -1,20 +1,19 @@
 //! The time that a statement has: to run, and to wait for locks.
 //!
-//! SQLite's own waiting (`busy_timeout`) sleeps up to 100 ms at a time. Where every child of a server writes, the
-//! lock then lies free most of the time, and some wait in vain until their time is over. Measured with 16 writers of
-//! 640 rows and half a second to wait: 2.6 to 3.9 s and 29 to 55 refused; with the pauses here 0.5 to 0.6 s and none
-//! where 200 µs pass between a writer's rows, 0.6 to 1.7 s and up to 19 refused where none pass.
+//! SQLite's own waiting (`busy_timeout`) sleeps up to 100 ms at a time: where every child of a server writes, some wait
+//! in vain until their time is over while others go ahead of them. The pauses here store as many rows, and the slowest
+//! of them in half the time (bench/RESULTS.md, POST, SQLite, prefork, 16 clients).
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The longest pause between two looks at a lock, while it may be one commit that holds it …
-const PAUSE: Duration = Duration::from_micros(300);
-
-/// … and once it was looked at so often that it is not.
-const LONG_PAUSE: (i32, Duration) = (1000, Duration::from_millis(5));
+/// The pauses between two looks at a lock, each up to so many looks: short while it may be one commit that holds it;
+/// longer where several wait, since every look takes time that the one who commits could use; longest for what is no
+/// commit.
+const PAUSES: [(i32, Duration); 3] =
+    [(4, Duration::from_micros(300)), (500, Duration::from_millis(2)), (i32::MAX, Duration::from_millis(5))];
 
 thread_local! {
     /// When the statement that runs on this thread has waited long enough: SQLite's callback for locks is
@@ -53,10 +52,7 @@ pub fn wait_for_lock(looks: i32) -> bool {
     if LOCKS_UNTIL.get().is_some_and(|until| Instant::now() >= until) {
         return false;
     }
-    let pause = match looks {
-        looks if looks < LONG_PAUSE.0 => PAUSE,
-        _ => LONG_PAUSE.1,
-    };
+    let pause = PAUSES.iter().find(|(most, _)| looks < *most).map_or(Duration::ZERO, |(_, pause)| *pause);
     std::thread::sleep(pause);
     true
 }
