@@ -316,12 +316,12 @@ impl Drop for Turn<'_> {
         let next = self.turns.grant(&mut state);
         // those who wake up want the lock: woken while we hold it, they would only go to sleep again
         drop(state);
+        self.turns.gate.leave(ended.as_ref().map_or(0, |run| run.holds));
         if let Some(party) = next {
             party.bell.notify_one();
         }
         if let Some(party) = answered {
             party.bell.notify_all();
         }
-        self.turns.gate.leave(ended.map_or(0, |run| run.holds));
     }
 }

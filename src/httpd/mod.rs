@@ -15,7 +15,6 @@ mod pool;
 mod request;
 mod section;
 mod server;
-mod storage;
 mod tree;
 
 pub use request::{Request, Status};

@@ -9,7 +9,6 @@ use super::guard::{guard, log_panics};
 use super::request::Request;
 use super::section;
 use super::server::Main;
-use super::storage;
 use crate::config::{Context, DIRECTIVES, Origin, Place};
 
 /// What httpd looks for after dlopen(3). It must be defined in Rust: a record defined in C is not exported from
@@ -78,7 +77,6 @@ unsafe extern "C" fn register_hooks(_pconf: *mut apr_pool_t) {
             bindings::ap_hook_test_config(Some(test_config), none, none, bindings::APR_HOOK_MIDDLE);
             bindings::ap_hook_post_config(Some(post_config), none, none, bindings::APR_HOOK_MIDDLE);
             bindings::ap_hook_child_init(Some(child_init), none, none, bindings::APR_HOOK_MIDDLE);
-            bindings::ap_hook_map_to_storage(Some(map_to_storage), none, none, bindings::APR_HOOK_FIRST);
             bindings::ap_hook_handler(Some(handler), none, none, bindings::APR_HOOK_MIDDLE);
         }
     });
@@ -177,17 +175,8 @@ unsafe extern "C" fn child_init(_pchild: *mut apr_pool_t, main: *mut server_rec)
     guard((), || {
         section::in_child();
         // SAFETY: httpd calls this in the new child, before any of its threads serves a request.
-        let main = unsafe { Main::new(main) };
-        storage::begin(&main);
-        crate::DbTest::child_init(&main);
+        crate::DbTest::child_init(&unsafe { Main::new(main) });
     });
-}
-
-unsafe extern "C" fn map_to_storage(r: *mut request_rec) -> c_int {
-    // SAFETY: httpd calls this with the request that this thread serves.
-    guard((), || unsafe { storage::declare_found(r) });
-    // httpd itself goes on, with the <Directory> sections
-    bindings::DECLINED
 }
 
 unsafe extern "C" fn handler(r: *mut request_rec) -> c_int {

@@ -145,18 +145,6 @@ impl<'h> Main<'h> {
         }
         places
     }
-
-    /// Every SetHandler that names a handler of ours.
-    pub(super) fn our_set_handlers(&self) -> Vec<SetHandler> {
-        // SAFETY: as in places_of.
-        let of_server = |server: &'h server_rec| unsafe {
-            let vectors = sections(server).chain([server.lookup_defaults.cast_const()]);
-            vectors
-                .filter(|vector| our_handler(*vector).is_some())
-                .filter_map(|vector| SetHandler::of(core_dir(vector)?))
-        };
-        self.servers().flat_map(of_server).collect()
-    }
 }
 
 fn places_of(server: &server_rec) -> Vec<Place> {
@@ -182,19 +170,6 @@ fn places_of(server: &server_rec) -> Vec<Place> {
             places.push(Place { server: name.clone(), location, handler, settings, open });
         }
         places
-    }
-}
-
-/// A SetHandler of the running configuration, by the address of what httpd made of its argument: an expression, or in
-/// older ones a name. httpd copies that pointer as it merges sections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SetHandler(usize);
-
-impl SetHandler {
-    /// The one that a section, or a request, has.
-    pub fn of(core: &core_dir_config) -> Option<Self> {
-        let addresses = [core.expr_handler.addr(), core.handler.addr()];
-        addresses.into_iter().find(|address| *address != 0).map(Self)
     }
 }
 
@@ -240,9 +215,7 @@ unsafe fn core_of(server: &server_rec) -> *const core_server_config {
     unsafe { bindings::ap_get_core_module_config(server.module_config).cast() }
 }
 
-/// # Safety
-/// `vector` is NULL or a per-directory vector of the running configuration or of a request, which outlives the result.
-pub(super) unsafe fn core_dir<'a>(vector: *const ap_conf_vector_t) -> Option<&'a core_dir_config> {
+unsafe fn core_dir<'a>(vector: *const ap_conf_vector_t) -> Option<&'a core_dir_config> {
     if vector.is_null() {
         return None;
     }

@@ -16,4 +16,3 @@ mod load;
 mod page;
 mod places;
 mod secrets;
-mod storage;

@@ -9,12 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The pauses between two looks at a lock, each up to so many looks: short while it may be one commit that holds it;
-/// longer where several wait, since every look takes time that the one who commits could use; longest for what is no
-/// commit.
-const PAUSES: [(i32, Duration); 3] =
-    [(4, Duration::from_micros(300)), (500, Duration::from_millis(2)), (i32::MAX, Duration::from_millis(5))];
-
 thread_local! {
     /// When the statement that runs on this thread has waited long enough: SQLite's callback for locks is
     /// a bare function. (No destructor: those run when a child exits, and must find nothing.)
@@ -52,7 +46,14 @@ pub fn wait_for_lock(looks: i32) -> bool {
     if LOCKS_UNTIL.get().is_some_and(|until| Instant::now() >= until) {
         return false;
     }
-    let pause = PAUSES.iter().find(|(most, _)| looks < *most).map_or(Duration::ZERO, |(_, pause)| *pause);
+    let pause = match looks {
+        // it may be one commit that holds it
+        ..4 => Duration::from_micros(300),
+        // several wait: every look takes time that the one who commits could use
+        4..500 => Duration::from_millis(2),
+        // this is no commit
+        _ => Duration::from_millis(5),
+    };
     std::thread::sleep(pause);
     true
 }
