@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::support::httpd::{configtest_of, write_file};
+use crate::support::files::write_file;
+use crate::support::httpd::configtest_of;
 use crate::support::module::{ROOT, server_account};
 use crate::support::postgresql::{Cluster, PgBouncer, Pki};
 use crate::support::{Database, Httpd, Kind, Mpm};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::support::httpd::{configtest_of, write_file};
+use crate::support::files::write_file;
+use crate::support::httpd::configtest_of;
 use crate::support::postgresql::Cluster;
 use crate::support::{Database, Httpd, Mpm};
 

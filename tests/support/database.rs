@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::httpd::give;
+use super::files::give;
 use super::postgresql::Cluster;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

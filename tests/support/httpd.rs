@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -489,19 +489,4 @@ pub fn configtest_of(builder: Builder, defines: &[&str]) -> Checked {
     }
     let outcome = Outcome::of(&mut command);
     Checked { root, outcome }
-}
-
-/// A file that the server's own user owns, with this mode.
-pub fn write_file(path: &Path, text: &str, mode: u32) -> PathBuf {
-    fs::write(path, text).expect("write");
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
-    give(path);
-    path.to_owned()
-}
-
-/// Hands a file or directory to the server's own user.
-pub fn give(path: &Path) {
-    if let Some(account) = server_account() {
-        chown(path, Some(account.uid), Some(account.gid)).expect("chown as root");
-    }
 }

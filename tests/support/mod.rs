@@ -5,6 +5,7 @@
 pub mod browser;
 pub mod client;
 pub mod database;
+pub mod files;
 pub mod httpd;
 mod log;
 pub mod module;
