@@ -1,6 +1,8 @@
 //! The ids of what is found in the configuration as a whole. Their meaning is in the catalogue
 //! (`diagnosis/configuration.rs`) and in docs/errors.md; an id is never given another one.
 
+/// A handler of ours that no SetHandler of the server's own configuration set.
+pub const NOT_OF_THE_SERVER: &str = "DBT0180";
 /// Directives contradict each other.
 pub const CONTRADICTION: &str = "DBT0190";
 /// A browser could download the database.

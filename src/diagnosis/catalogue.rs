@@ -1,6 +1,7 @@
 //! Every id the module can print, with its meaning: the source of docs/errors.md and of `check?explain=`.
 //! An id is never given another meaning. Each kind of database brings its own tables; the first two digits
-//! are the stage (01 config … 14 durable, 15 capacity), then 00–49 PostgreSQL, 50–89 SQLite, 90–99 any kind.
+//! are the stage (01 config … 14 durable, 15 capacity), then 00–49 PostgreSQL, 50–89 SQLite, 90–99 any kind
+//! (80–99 in 01, where no kind has any of its own).
 
 use super::{DIAGNOSES, generic};
 
@@ -40,7 +41,7 @@ pub fn document() -> String {
          Each message of the module has an id that never gets another meaning: on the check page, in JSON, on the command \
          line and in httpd's error log. The first two digits are the step of the ladder that failed: 01 config, 02 who, \
          03 resolve, 04 reach, 05 speaks, 06 tls, 07 admitted, 08 authenticated, 09 session, 10 schema, 11 privileges, \
-         12 read, 13 write, 14 durable, 15 capacity. The last two: 00–49 PostgreSQL, 50–89 SQLite, 90–99 any database.\n\n\
+         12 read, 13 write, 14 durable, 15 capacity. The last two: 00–49 PostgreSQL, 50–89 SQLite, 90–99 any database (01: 80–99).\n\n\
          The check page shows one with `?explain=`, for instance `/dbtest/check?explain=DBT0453`.\n\n\
          This file is made from the same source as the messages; a test keeps them equal \
          (`DBTEST_BLESS=1 cargo test --lib catalogue` writes it anew).\n",

@@ -7,6 +7,15 @@ use crate::config::ids;
 /// In the order of [`ids`].
 pub static ENTRIES: &[Entry] = &[
     Entry {
+        id: ids::NOT_OF_THE_SERVER,
+        title: "The handler was set elsewhere than in the server's own configuration",
+        meaning: "An .htaccess, an AddHandler or a rewrite rule asked for this module. It does not answer there: none of \
+                  the Require lines around its Locations would apply, and whoever may write an .htaccess would read and \
+                  write the server's databases.",
+        recognised: "The SetHandler that holds for the request is not a line of httpd.conf or of what it includes.",
+        fixes: "Write SetHandler dbtest and a Require into a <Location> of the server's configuration; remove the other.",
+    },
+    Entry {
         id: ids::CONTRADICTION,
         title: "Directives contradict each other",
         meaning: "Each is right by itself, but they cannot hold together: the password stands both in DBTestDatabase and in \

@@ -9,6 +9,7 @@
 mod bindings;
 pub mod fork;
 mod guard;
+mod handlers;
 mod log;
 mod module;
 mod pool;

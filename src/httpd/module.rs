@@ -174,6 +174,7 @@ unsafe extern "C" fn post_config(
 unsafe extern "C" fn child_init(_pchild: *mut apr_pool_t, main: *mut server_rec) {
     guard((), || {
         section::in_child();
+        super::handlers::learn();
         // SAFETY: httpd calls this in the new child, before any of its threads serves a request.
         crate::DbTest::child_init(&unsafe { Main::new(main) });
     });

@@ -19,8 +19,8 @@ pub struct Request<'r> {
 }
 
 impl Request<'_> {
-    /// Takes the request if its handler is ours: the one place that runs for every request of the server, so it
-    /// compares and nothing else.
+    /// Takes the request if its handler is ours, and the server's own configuration set it: the one place that runs for
+    /// every request of the server, so of a foreign one it compares the name and nothing else.
     ///
     /// # Safety
     /// httpd handed `r` to this module's handler hook, and the result is not used after that hook returns.
@@ -36,6 +36,8 @@ impl Request<'_> {
         name.starts_with(b"dbtest")
             .then_some(Self { r, alive: PhantomData })
             .filter(|_| crate::DbTest::HANDLERS.contains(&name))
+            // SAFETY: the caller's promise.
+            .filter(|_| unsafe { super::handlers::is_of_the_server(r) })
     }
 
     fn rec(&self) -> &request_rec {

@@ -248,6 +248,18 @@ unsafe fn sets_handler(vector: *const ap_conf_vector_t) -> bool {
     unsafe { core_dir(vector) }.is_some_and(|core| !core.handler.is_null() || !core.expr_handler.is_null())
 }
 
+/// File and line of the SetHandler that holds in a merged configuration.
+///
+/// # Safety
+/// `vector` is NULL or a request's per-directory vector.
+pub(super) unsafe fn set_handler_of(vector: *const ap_conf_vector_t) -> Option<(String, i64)> {
+    // SAFETY: the caller's promise; an expression knows the directive that it was read from.
+    unsafe {
+        let expression = core_dir(vector)?.expr_handler.as_ref()?;
+        Some((string(expression.filename)?.to_owned(), expression.line_number.into()))
+    }
+}
+
 /// The name in the section's SetHandler, if it is one of ours.
 unsafe fn our_handler(vector: *const ap_conf_vector_t) -> Option<String> {
     // SAFETY: as in core_dir; the name ends in NUL, and an expression knows the directive that it was read from.

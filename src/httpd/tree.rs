@@ -1,6 +1,8 @@
 //! The configuration as it was written: httpd's tree of directives. It is asked what httpd keeps for itself: the name
 //! in a SetHandler (an expression by then), and whether a `Require` restricts who may reach a place (mod_authz_core's).
 
+use std::collections::HashSet;
+
 use super::bindings::{self, ap_directive_t, server_rec};
 use super::server::{holds, string};
 
@@ -20,6 +22,28 @@ unsafe fn find(first: *const ap_directive_t, file: &str, line: i64) -> Option<St
                 find(node.first_child, file, line)
             }
         })
+    }
+}
+
+/// File and line of every SetHandler in the server's own configuration; an .htaccess is in no tree.
+pub(super) fn set_handlers() -> HashSet<(String, i64)> {
+    let mut found = HashSet::new();
+    // SAFETY: as in argument_at.
+    unsafe { gather_set_handlers(bindings::ap_conftree, &mut found) };
+    found
+}
+
+unsafe fn gather_set_handlers(first: *const ap_directive_t, found: &mut HashSet<(String, i64)>) {
+    // SAFETY: as in argument_at; strings in it end in NUL.
+    unsafe {
+        for node in siblings(first) {
+            if name(node) == "sethandler"
+                && let Some(file) = string(node.filename)
+            {
+                found.insert((file.to_owned(), node.line_num.into()));
+            }
+            gather_set_handlers(node.first_child, found);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod defaults;
 mod examples;
 mod extending;
 mod failing;
+mod htaccess;
 mod http;
 mod life;
 mod load;
