@@ -269,6 +269,7 @@ impl Site {
         let settings = Resolved {
             target,
             is_default_database: false,
+            password_file: None,
             table: Arc::new(Table::default()),
             page_size: 20,
             read_only: false,

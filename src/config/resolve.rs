@@ -61,6 +61,7 @@ impl Settings {
         Ok(Resolved {
             target,
             is_default_database: self.database.is_none(),
+            password_file: self.password_file.as_ref().map(|file| file.value().clone()),
             table: self.table.as_ref().map_or_else(Arc::default, |table| Arc::new(table.value().clone())),
             page_size: self.page_size.as_ref().map_or(default::PAGE_SIZE, |size| *size.value()),
             read_only: self.read_only.as_ref().is_some_and(|on| *on.value()),

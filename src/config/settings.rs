@@ -172,6 +172,8 @@ pub struct Resolved {
     pub target: Arc<dyn Target>,
     /// The default SQLite file of the module's own state directory: it and its table are made on first use.
     pub is_default_database: bool,
+    /// DBTestPasswordFile as it was written: an absolute path, or `exec:` and a command.
+    pub password_file: Option<String>,
     pub table: Arc<Table>,
     pub page_size: u32,
     pub read_only: bool,

@@ -45,8 +45,7 @@ pub fn this_machine() -> String {
 /// would stand before the rights of a group.
 fn bits_at(at: &Path, obstacles: &[Obstacle]) -> u32 {
     let here = obstacles.iter().filter(|obstacle| obstacle.at == at);
-    here.map(|obstacle| if obstacle.at == obstacle.path { needed(obstacle) } else { SEARCH })
-        .fold(0, |all, bits| all | bits)
+    here.map(|obstacle| if obstacle.is_last() { needed(obstacle) } else { SEARCH }).fold(0, |all, bits| all | bits)
 }
 
 fn lines(obstacle: &Obstacle, bits: u32, who: &Who) -> Option<(Vec<String>, Then)> {
@@ -54,7 +53,7 @@ fn lines(obstacle: &Obstacle, bits: u32, who: &Who) -> Option<(Vec<String>, Then
     let seen = obstacle.seen.as_ref();
     let only = |line: String| Some((vec![line], Then::None));
     match &obstacle.trouble {
-        Trouble::NotSearchable if obstacle.at != obstacle.path => {
+        Trouble::NotSearchable if !obstacle.is_last() => {
             let mut lines = vec![grant(seen?, bits, who)];
             lines.extend(beyond(obstacle, who));
             Some((lines, Then::None))

@@ -206,7 +206,8 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
     };
     let mut queue: VecDeque<OsString> = components(path);
     let mut here = PathBuf::from("/");
-    let mut link: Option<(PathBuf, PathBuf)> = None;
+    // the last link, its target, and how many components come after it
+    let mut link: Option<(PathBuf, PathBuf, usize)> = None;
     let mut links = 0;
     while let Some(component) = queue.pop_front() {
         if component == ".." {
@@ -219,7 +220,7 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
             Err(error) => {
                 let errno = error.raw_os_error();
                 let (at, trouble) = match (errno, link) {
-                    (Some(libc::ENOENT), Some((link, target))) => (link, Trouble::Dangling(target)),
+                    (Some(libc::ENOENT), Some((link, target, _))) => (link, Trouble::Dangling(target)),
                     (Some(libc::ENOENT), None) => (next, Trouble::Missing),
                     (Some(libc::ENAMETOOLONG), _) => (next, Trouble::TooLong),
                     _ => (next, Trouble::Other),
@@ -238,10 +239,11 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
             if target.is_absolute() {
                 here = PathBuf::from("/");
             }
+            let after = queue.len();
             for component in components(&target).into_iter().rev() {
                 queue.push_front(component);
             }
-            link = Some((next, target));
+            link = Some((next, target, after));
             continue;
         }
         if let Some(trouble) = if queue.is_empty() { last(&seen, need, who) } else { between(&seen, who) } {
@@ -249,6 +251,8 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
             return obstacle(&next, &queue, trouble, errno, Some(seen));
         }
         here = next;
+        // all of the target is there: what is missing further on is not the link's fault
+        link = link.filter(|(.., after)| queue.len() > *after);
     }
     None
 }
@@ -323,12 +327,17 @@ fn errno_of(seen: &Seen, need: Need, is_last: bool) -> Option<i32> {
 }
 
 impl Obstacle {
+    /// It is the last component itself, whatever links led there.
+    pub fn is_last(&self) -> bool {
+        self.at == self.path || self.at == self.real
+    }
+
     /// The obstacle as one sentence: "www-data may not enter /home/dev (drwx------ dev:dev)".
     pub fn sentence(&self, who: &Who) -> String {
         let (user, at) = (&who.user, self.at.display());
         let seen = self.seen.as_ref().map(|seen| format!(" ({})", seen.brief())).unwrap_or_default();
         match &self.trouble {
-            Trouble::Missing if self.at == self.path => format!("{at} does not exist"),
+            Trouble::Missing if self.is_last() => format!("{at} does not exist"),
             Trouble::Missing => format!("{at} does not exist, and so {} does not", self.path.display()),
             Trouble::Dangling(target) => {
                 format!("the symbolic link {at} leads to {}, which does not exist", target.display())

@@ -212,6 +212,12 @@ impl Names {
         name(&self.passwd, uid).unwrap_or_else(|| uid.to_string())
     }
 
+    /// The number of a user, if /etc/passwd has it.
+    pub fn uid(&self, user: &str) -> Option<u32> {
+        let mut lines = self.passwd.lines().map(|line| line.split(':'));
+        lines.find_map(|mut fields| (fields.next()? == user).then(|| fields.nth(1)?.parse().ok())?)
+    }
+
     /// Whether /etc/group lists the user in the group.
     pub fn is_member(&self, gid: u32, user: &str) -> bool {
         self.group.lines().any(|line| {

@@ -51,13 +51,28 @@ pub struct Case {
     step: &'static str,
     id: &'static str,
     cure: Cure,
+    /// No fix may be sure, and the first says this of itself.
+    bait: Option<&'static str>,
+    /// The sure fix, as it is to be typed where its files are mounted from.
+    under: Option<&'static str>,
 }
 
 impl Case {
     /// A row of the list of known faults, which fails at `step` with `id`.
     pub fn new(ids: &'static [&'static str], step: &'static str, id: &'static str) -> Self {
         let directives = "DBTestDatabase \"postgresql://{role}:{password}@127.0.0.1:{port}/{db}\"".to_owned();
-        Self { ids, number: 0, directives, make: Vec::new(), undo: Vec::new(), step, id, cure: Cure::Sure }
+        Self {
+            ids,
+            number: 0,
+            directives,
+            make: Vec::new(),
+            undo: Vec::new(),
+            step,
+            id,
+            cure: Cure::Sure,
+            bait: None,
+            under: None,
+        }
     }
 
     /// Another DBTestDatabase. `{role}`, `{password}`, `{port}`, `{db}`, `{sock}` are filled in, here and everywhere.
@@ -140,6 +155,18 @@ impl Case {
 
     pub fn rounds(mut self) -> Self {
         self.cure = Cure::Rounds;
+        self
+    }
+
+    /// Every fix is a candidate only, and the first says `word` where it is applied.
+    pub fn fix_not_sure(mut self, word: &'static str) -> Self {
+        self.bait = Some(word);
+        self
+    }
+
+    /// The printed command changes a file that httpd sees at another place: the same there.
+    pub fn under(mut self, command: &'static str) -> Self {
+        self.under = Some(command);
         self
     }
 
@@ -294,6 +321,11 @@ impl Ground {
             assert_eq!((status, report["failed_at"].as_str()), (503, Some(case.step)), "{report:#}");
         }
         assert!(!report.to_string().contains(PASSWORD), "the password is in the report: {report:#}");
+        if let Some(word) = case.bait {
+            let fixes = report["fixes"].as_array().cloned().unwrap_or_default();
+            assert!(!fixes.is_empty() && fixes.iter().all(|fix| fix["sure"] == false), "{report:#}");
+            assert!(fixes[0]["where"].as_str().is_some_and(|place| place.contains(word)), "{report:#}");
+        }
         if let Some(mut verdict) = verdict.take() {
             verdict.named();
             verdict.cured(&self.cure(case, report));
@@ -324,7 +356,10 @@ impl Ground {
                     let fix = report["fixes"][0].clone();
                     let sure = fix["sure"].as_bool() == Some(true) || matches!(case.cure, Cure::Warning);
                     assert!(sure, "no sure fix: {report:#}");
-                    bench.apply(&fix);
+                    match case.under {
+                        Some(command) => sh(&self.fill(case, command)),
+                        None => bench.apply(&fix),
+                    }
                     let (_, after) = self.check_again(case);
                     let done =
                         if matches!(case.cure, Cure::Warning) { after["verdict"] == "pass" } else { passes(&after) };

@@ -96,7 +96,7 @@ fn routes_and_filters() {
         Case::new(&["NET-08"], "reach", "DBT0408")
             .url("postgresql://{role}:{password}@203.0.113.6:{port}/{db}")
             .not_cured("there is no server behind the route"),
-        Case::new(&["NET-08b"], "reach", "DBT0408")
+        Case::new(&["NET-08b"], "reach", "DBT0416")
             .url("postgresql://{role}:{password}@[2001:db8::5]:{port}/{db}")
             .not_cured("there is no server behind the route"),
         Case::new(&["NET-10"], "reach", "DBT0410")
@@ -135,7 +135,7 @@ thread_local! {
     static HELD: std::cell::RefCell<Vec<std::net::TcpStream>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// A name server that knows no name.
+/// A name server that knows no name but those under corp.example and .local, which are 127.0.0.1.
 fn name_server() {
     let socket = UdpSocket::bind("127.0.0.77:53").expect("port 53 of this namespace");
     thread::spawn(move || {
@@ -144,7 +144,19 @@ fn name_server() {
             // the question, marked as an answer (QR, RA) that there is no such name (RCODE 3)
             buffer[2] |= 0x80;
             buffer[3] = 0x83;
-            let _ = socket.send_to(&buffer[..count], peer);
+            let mut answer = buffer[..count].to_vec();
+            let known = answer.windows(4).any(|label| label == b"corp" || label == b"site");
+            let kind =
+                answer[12..].iter().position(|byte| *byte == 0).and_then(|end| answer.get(12 + end + 2)).copied();
+            if known {
+                answer.truncate(12 + answer[12..].iter().position(|byte| *byte == 0).expect("a name") + 5);
+                (answer[3], answer[11]) = (0x80, 0);
+                if kind == Some(1) {
+                    answer[7] = 1;
+                    answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+                }
+            }
+            let _ = socket.send_to(&answer, peer);
         }
     });
 }
@@ -157,16 +169,40 @@ fn names() {
     std::fs::write(dir.join("resolv.conf"), "nameserver 127.0.0.77\noptions timeout:1 attempts:1\n")
         .expect("resolv.conf");
     std::fs::write(dir.join("hosts"), "127.0.0.1 localhost\n127.0.1.1 dbhost\n").expect("hosts");
+    std::fs::write(dir.join("nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n")
+        .expect("nsswitch.conf");
     let mounts = format!(
-        "mount --bind {0}/resolv.conf \"$(readlink -f /etc/resolv.conf)\" && mount --bind {0}/hosts /etc/hosts && exec \"$@\"",
+        "mount --bind {0}/resolv.conf \"$(readlink -f /etc/resolv.conf)\" && mount --bind {0}/hosts /etc/hosts && \
+         mount --bind {0}/nsswitch.conf /etc/nsswitch.conf && exec \"$@\"",
         dir.display()
     );
+    ground.words.push(("{dir}", dir.display().to_string()));
     ground.under = ["unshare", "-m", "--propagation", "private", "sh", "-c", &mounts, "sh"].map(str::to_owned).to_vec();
     ground.run(vec![
         Case::new(&["RES-01"], "resolve", "DBT0301").url("postgresql://{role}:{password}@localhots:{port}/{db}"),
         Case::new(&["RES-01b"], "resolve", "DBT0301")
-            .url("postgresql://{role}:{password}@db.nosuch.example:{port}/{db}"),
+            .url("postgresql://{role}:{password}@db.nosuch.example:{port}/{db}")
+            .not_cured("which host was meant is for a person to say"),
         Case::new(&["RES-05"], "reach", "DBT0403").url("postgresql://{role}:{password}@dbhost:{port}/{db}"),
+        // another machine's name is nearly this one: no reason to send it the password
+        Case::new(&["RES-01c"], "resolve", "DBT0301")
+            .url("postgresql://{role}:{password}@dbhots:{port}/{db}")
+            .fix_not_sure("")
+            .not_cured("which host was meant is for a person to say"),
+        Case::new(&["RES-06"], "resolve", "DBT0305")
+            .url("postgresql://{role}:{password}@db.site.local:{port}/{db}")
+            .sh("printf 'passwd: files\\ngroup: files\\nhosts: files [NOTFOUND=return] dns\\n' >{dir}/nsswitch.conf")
+            .undo_sh("printf 'passwd: files\\ngroup: files\\nhosts: files dns\\n' >{dir}/nsswitch.conf"),
+        Case::new(&["RES-07"], "resolve", "DBT0306")
+            .url("postgresql://{role}:{password}@db.corp.example:{port}/{db}")
+            .sh("chmod 600 {dir}/resolv.conf")
+            .undo_sh("chmod 644 {dir}/resolv.conf")
+            .under("chmod a+r {dir}/resolv.conf"),
+        Case::new(&["RES-07b"], "resolve", "DBT0306")
+            .url("postgresql://{role}:{password}@dbhost4:{port}/{db}")
+            .sh("echo 127.0.0.1 dbhost4 >>{dir}/hosts; chmod 640 {dir}/hosts")
+            .undo_sh("chmod 644 {dir}/hosts")
+            .under("chmod a+r {dir}/hosts"),
     ]);
 }
 
@@ -205,5 +241,47 @@ fn sockets() {
             .url("postgresql://{role}:{password}@/{db}?host={sock}/x&port={port}")
             .sh("mkdir {sock}/x; chmod 755 {sock}/x; touch {sock}/x/.s.PGSQL.{port}")
             .undo_sh("rm -rf {sock}/x"),
+    ]);
+}
+
+/// A server of another user's on a socket and a port of its own, as anybody can start one.
+fn of_another_user(case: Case) -> Case {
+    case.sh("mkdir -p /tmp/carol{port}; chmod 755 /tmp/carol{port}; chown nobody: /tmp/carol{port}; \
+             runuser -u nobody -- perl -MIO::Socket::INET -MIO::Socket::UNIX -e 'my ($port, $dir) = @ARGV; \
+               my $u = IO::Socket::UNIX->new(Local => qq($dir/.s.PGSQL.5439), Listen => 9) or die; \
+               my $t = IO::Socket::INET->new(LocalAddr => qq(127.0.0.1:5439), Listen => 9, ReuseAddr => 1) or die; \
+               chmod 0777, qq($dir/.s.PGSQL.5439); \
+               while (my $c = $t->accept) { sysread $c, my $b, 8; syswrite $c, q(N); sleep 1 }' {port} /tmp/carol{port} \
+               >/dev/null 2>&1 & echo $! >/tmp/carol{port}.pid; \
+             until [ -S /tmp/carol{port}/.s.PGSQL.5439 ]; do sleep 0.1; done; sleep 0.3")
+        .undo_sh("pkill -P $(cat /tmp/carol{port}.pid); rm -rf /tmp/carol{port} /tmp/carol{port}.pid")
+}
+
+/// What another user listens on is never a sure answer, and whose it is stands beside it.
+#[test]
+fn a_server_of_another_users_is_no_bait() {
+    Ground::new("").run(vec![
+        of_another_user(Case::new(&["NET-03c"], "reach", "DBT0402"))
+            .make(|ground, _| ground.cluster.stop())
+            .url("postgresql://{role}:{password}@127.0.0.1:7499/{db}")
+            .fix_not_sure("user nobody")
+            .not_cured("the one server is another user's"),
+        of_another_user(Case::new(&["SOC-03c"], "reach", "DBT0422"))
+            .make(|ground, _| ground.cluster.stop())
+            .url("postgresql://{role}:{password}@/{db}?host={sock}&port=7499")
+            .fix_not_sure("user nobody")
+            .not_cured("the one server is another user's"),
+        // with IPv6 off, the loopback of the other family is meant
+        Case::new(&["NET-08c"], "reach", "DBT0416")
+            .url("postgresql://{role}:{password}@[::1]:{port}/{db}")
+            .sh("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.lo.disable_ipv6=1")
+            .undo_sh("sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0"),
+        // /var/run is a link that leads somewhere: it is the socket that is missing
+        Case::new(&["SOC-02b"], "reach", "DBT0421")
+            .url("postgresql://{role}:{password}@/{db}?host=/tmp/linked{port}/in&port=7498")
+            .sh("mkdir -p /tmp/real{port}/in; ln -sfn /tmp/real{port} /tmp/linked{port}")
+            .make(|ground, _| ground.cluster.stop())
+            .undo_sh("rm -rf /tmp/linked{port} /tmp/real{port}")
+            .not_cured("there is no server of that port"),
     ]);
 }

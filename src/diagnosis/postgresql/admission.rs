@@ -142,7 +142,7 @@ fn peer_failed(subject: &Subject) -> Finding {
         .maybe(FixKind::PgIdent, format!("{} (for a line with map=dbtest)", subject.ident_place()), map, Then::Reload)
         .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("peer map=dbtest"), Then::Reload)
         .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
-        .maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
+        .fix(subject.password(false, ""))
 }
 
 /// Both lines by one command, which finds the server's files by its process.
@@ -167,11 +167,7 @@ fn ident_failed(subject: &Subject) -> Finding {
     .not("not a wrong password: none was asked for")
     .not("not a missing line: a line matched, and its method refused; lines below it are not read");
     let found = found.sure(FixKind::PgHba, subject.hba_place(), subject.hba_line(method_for(subject)), Then::Reload);
-    if subject.has_password {
-        found
-    } else {
-        found.maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
-    }
+    if subject.has_password { found } else { found.fix(subject.password(false, "")) }
 }
 
 fn certificate_names_another(subject: &Subject) -> Finding {
@@ -241,8 +237,7 @@ fn no_entry(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding 
         found = found.not("not a matter of TLS: with it and without it the answer is the same");
     }
     if !subject.has_password && matches!(subject.place, Place::Tcp { .. }) {
-        let text = subject.directive_with_password();
-        found = found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload);
+        found = found.fix(subject.password(false, ""));
     }
     found = found.maybe(FixKind::Sql, broken_place(subject), BROKEN, Then::None);
     if let (Place::Tcp { .. }, Some(seen)) = (&subject.place, subject.seen_as) {

@@ -37,7 +37,7 @@ pub fn no_password(subject: &Subject, request: &AuthRequest) -> Finding {
         "DBT0802",
         format!("PostgreSQL asks role {} for a password ({}), and none is configured", subject.role, request.method()),
     )
-    .sure(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
+    .fix(subject.password(true, ""))
     .maybe(
         FixKind::Shell,
         "a root shell on this machine, then DBTestPasswordFile /etc/dbtest.pass instead of a password in DBTestDatabase",
@@ -50,7 +50,7 @@ pub fn no_password(subject: &Subject, request: &AuthRequest) -> Finding {
 /// The password that is configured cannot be meant.
 pub fn suspicious_password(subject: &Subject, why: &str) -> Finding {
     finding("DBT0808", format!("The configured password {why}, and PostgreSQL rejects it"))
-        .sure(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
+        .fix(subject.password(true, ""))
         .maybe(
             FixKind::Sql,
             subject.psql_place(),
@@ -100,12 +100,7 @@ fn six_causes(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
         create_role(subject, &role),
         Then::None,
     )
-    .maybe(
-        FixKind::Httpd,
-        format!("{} (if the password there is the wrong one)", subject.httpd_place()),
-        subject.directive_with_password(),
-        Then::Reload,
-    )
+    .fix(subject.password(false, " (if the password there is the wrong one)"))
     .maybe(
         FixKind::Sql,
         format!("{} (if the log says that the password has expired)", subject.psql_place()),
@@ -162,7 +157,7 @@ pub fn external(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
     .maybe(
         FixKind::Shell,
         format!("{} (the log has the reason: {})", subject.server_shell(), look_for(subject)),
-        "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
+        super::control::LOG,
         Then::None,
     )
     .not(format!("not PostgreSQL's own password check: that fails with 28P01, this came as 28000 after a request for {method}"))
@@ -176,11 +171,7 @@ pub fn unsupported(subject: &Subject, request: &AuthRequest) -> Finding {
     )
     .sure(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
     .not("not a wrong password: the method needs none");
-    if subject.has_password {
-        found
-    } else {
-        found.maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
-    }
+    if subject.has_password { found } else { found.fix(subject.password(false, "")) }
 }
 
 fn protocol(subject: &Subject, error: &ServerError) -> Finding {
@@ -200,7 +191,7 @@ pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
     .maybe(
         FixKind::Shell,
         format!("{} (the log has the reason)", subject.server_shell()),
-        "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
+        super::control::LOG,
         Then::None,
     )
     .not("not a wrong password: the server says so when it is (28P01)")
@@ -215,7 +206,7 @@ pub fn driver(subject: &Subject, text: &str) -> Finding {
             format!("ALTER ROLE {} PASSWORD '<PASSWORD>';", ident(&subject.role)),
             Then::None,
         )
-        .maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
+        .fix(subject.password(false, ""))
         .not("not a refusal by the server: this module ended the exchange")
 }
 

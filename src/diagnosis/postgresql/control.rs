@@ -17,6 +17,10 @@ pub fn for_server(port: u16, body: &str) -> String {
     )
 }
 
+/// Shows the end of the server's log, and ends where there is none.
+pub const LOG: &str = "f=$(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* /var/lib/pgsql/*/data/log/* 2>/dev/null | head -n 1); \
+     if [ -n \"$f\" ]; then tail -n 50 \"$f\"; else journalctl --no-pager -n 50 -t postgres -t postgresql; fi";
+
 /// Starts the server that left `socket` behind when it died. Its lock file, which root may read, names the data
 /// directory. A dead process that nobody has buried (in a container without init) still has its number, and
 /// keeps a new server from starting: then, and only if no process of the old server lives, its files go.

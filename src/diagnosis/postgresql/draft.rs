@@ -13,20 +13,24 @@ pub trait Draft: Sized {
     fn sure(self, kind: FixKind, place: impl Into<String>, text: impl Into<String>, then: Then) -> Self;
     /// The cure of one of several possible causes.
     fn maybe(self, kind: FixKind, place: impl Into<String>, text: impl Into<String>, then: Then) -> Self;
+    /// One that is made already; a sure one comes first whatever order they were written in.
+    fn fix(self, fix: Fix) -> Self;
     /// A look-alike that it is not, and how that is known.
     fn not(self, what: impl Into<String>) -> Self;
 }
 
 impl Draft for Finding {
-    fn sure(mut self, kind: FixKind, place: impl Into<String>, text: impl Into<String>, then: Then) -> Self {
-        // a sure one comes first whatever order they were written in
-        let at = self.fixes.iter().filter(|fix| fix.sure).count();
-        self.fixes.insert(at, Fix { sure: true, kind, place: place.into(), text: text.into(), then });
-        self
+    fn sure(self, kind: FixKind, place: impl Into<String>, text: impl Into<String>, then: Then) -> Self {
+        self.fix(Fix { sure: true, kind, place: place.into(), text: text.into(), then })
     }
 
-    fn maybe(mut self, kind: FixKind, place: impl Into<String>, text: impl Into<String>, then: Then) -> Self {
-        self.fixes.push(Fix { sure: false, kind, place: place.into(), text: text.into(), then });
+    fn maybe(self, kind: FixKind, place: impl Into<String>, text: impl Into<String>, then: Then) -> Self {
+        self.fix(Fix { sure: false, kind, place: place.into(), text: text.into(), then })
+    }
+
+    fn fix(mut self, fix: Fix) -> Self {
+        let at = if fix.sure { self.fixes.iter().filter(|fix| fix.sure).count() } else { self.fixes.len() };
+        self.fixes.insert(at, fix);
         self
     }
 

@@ -2,12 +2,14 @@
 //! attempts that failed.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::admission;
 use super::authentication;
 use super::evidence;
 use super::ladder::Scene;
+use super::names::Names;
 use super::neighbours::Neighbours;
 use super::pooler;
 use super::probes;
@@ -21,12 +23,14 @@ use super::subject::{Place, Subject};
 use super::tls::{self, Handshake};
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::open::{Attempt, Attempts, Opened, Traces};
-use crate::database::postgresql::resolve as resolver;
 use crate::database::postgresql::settings::{Host, HostPort, SslMode};
 use crate::database::postgresql::socket::Address;
 use crate::database::postgresql::startup::{AuthRequest, Startup};
 use crate::database::{Cause, Error, Stage};
-use crate::diagnosis::{Climb, Finding, Report, Step, Trial, generic};
+use crate::diagnosis::{Climb, Finding, Report, Step, Trial, Who, generic};
+
+/// All the questions about a name together take no longer.
+const PROBING: Duration = Duration::from_millis(1500);
 
 /// What is known of one way to the server, whether it led to a session or not.
 struct Record<'a> {
@@ -171,7 +175,7 @@ fn steps(subject: &Subject, record: &Record, attempts: &[Attempt], until: Option
             steps.push(step);
         }
     };
-    add(Stage::Resolve, &|trial| resolved(record, trial));
+    add(Stage::Resolve, &|trial| resolved(record, attempts, trial));
     add(Stage::Reach, &|trial| reached(subject, record, attempts, trial));
     add(Stage::Speaks, &|trial| spoke(subject, record, trial));
     add(Stage::Tls, &|trial| encrypted(subject, record, trial));
@@ -181,15 +185,25 @@ fn steps(subject: &Subject, record: &Record, attempts: &[Attempt], until: Option
     steps
 }
 
-fn resolved(record: &Record, mut trial: Trial) -> Step {
+fn address_alone(address: &Address) -> String {
+    match address {
+        Address::Tcp(to) => to.ip().to_string(),
+        Address::Unix(path) => path.display().to_string(),
+    }
+}
+
+fn resolved(record: &Record, attempts: &[Attempt], mut trial: Trial) -> Step {
     let Host::Name(name) = &record.host.host else {
         return trial.skip("there is no host name to look up");
     };
     if let Some(address) = record.host.hostaddr {
         return trial.skip(format!("hostaddr={address} is configured: {name} is not looked up"));
     }
-    let addresses = resolver::resolve(name).unwrap_or_default();
-    let list: Vec<String> = addresses.iter().map(|address| address.to_string()).collect();
+    // those that were tried; to ask once more might take as long again
+    let before = attempts.iter().filter(|attempt| attempt.host == *record.host);
+    let tried = before.filter_map(|attempt| attempt.address.as_ref()).chain(record.address);
+    let mut list: Vec<String> = tried.map(address_alone).collect();
+    list.dedup();
     trial.fact("addresses", list.join(", "));
     trial.pass(format!("{name} is {}", list.join(", ")))
 }
@@ -283,7 +297,7 @@ fn in_session(record: &Record, mut trial: Trial) -> Step {
 fn read(scene: &Scene, subject: &Subject, attempt: &Attempt, all: &[Attempt], trial: &mut Trial) -> Finding {
     let error = &attempt.error;
     match error.stage {
-        Stage::Resolve => name(scene, subject, error),
+        Stage::Resolve => name(scene, subject, error, trial),
         Stage::Reach => reach_failed(scene, subject, attempt, all, trial),
         Stage::Speaks => speaks_failed(scene, subject, attempt, error),
         Stage::Tls => tls_failed(scene, subject, attempt, error),
@@ -311,27 +325,42 @@ fn shown(answer: Option<bool>) -> &'static str {
     }
 }
 
-fn name(scene: &Scene, subject: &Subject, error: &Error) -> Finding {
-    let Cause::Resolver { code, text, .. } = &error.cause else { return resolve::too_slow(subject) };
-    let root = &scene.circumstances.root;
-    let listens = Neighbours::look(root, None).accepts([127, 0, 0, 1].into(), subject.port);
-    resolve::read(subject, *code, text, &probes::known_names(root), listens)
+fn name(scene: &Scene, subject: &Subject, error: &Error, trial: &mut Trial) -> Finding {
+    let Place::Tcp { host, .. } = &subject.place else { return generic::finding(error) };
+    let ends = Instant::now() + PROBING;
+    let names = Names::look(&scene.circumstances.root, host, scene.who, ends);
+    if !names.servers.is_empty() {
+        trial.fact("name_servers", names.answers());
+    }
+    match &error.cause {
+        Cause::Resolver { code, text, .. } => resolve::read(subject, *code, text, &names),
+        _ => resolve::too_slow(subject, &names),
+    }
 }
 
 /// What this machine itself can say about the server.
 fn surroundings(scene: &Scene, subject: &Subject) -> Surroundings {
+    around(&scene.circumstances.root, subject, scene.who, scene.circumstances.on_request)
+}
+
+/// The same, for whoever has no climb: `asks` the next machine as well.
+pub fn around(root: &Path, subject: &Subject, who: &Who, asks: bool) -> Surroundings {
     let dir = match &subject.place {
         Place::Socket(dir) => Some(dir.as_path()),
         Place::Tcp { .. } => None,
     };
-    let neighbours = Neighbours::look(&scene.circumstances.root, dir);
+    let neighbours = Neighbours::look(root, dir);
     let postgres_ports =
         if subject.local { probes::postgres_ports(&neighbours, subject.port) } else { Default::default() };
+    let gateway = Some(&neighbours).filter(|here| here.container && here.installed == Some(false));
+    let gateway = gateway.and_then(|_| super::neighbours::gateway(root));
     Surroundings {
         neighbours,
         postgres_ports,
-        selinux_enforcing: scene.who.enforcing,
-        domain: scene.who.domain.clone().unwrap_or_default(),
+        selinux_enforcing: who.enforcing,
+        domain: who.domain.clone().unwrap_or_default(),
+        gateway,
+        gateway_speaks: asks && gateway.is_some_and(|ip| probes::speaks_postgresql(SocketAddr::new(ip, subject.port))),
     }
 }
 

@@ -2,10 +2,13 @@
 //! "it listens on port 5433". Read from /proc and the usual socket directories; nothing is changed, and
 //! only ports that a server announces by its socket, or that are PostgreSQL's by custom, are ever asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::diagnosis::who::Names;
 
 /// A socket file of PostgreSQL, `.s.PGSQL.PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +21,17 @@ pub struct SocketFile {
     pub file: bool,
     /// Its `.lock` file is there.
     pub lock: bool,
+    /// Who made the file, and so runs the server; `None` where it cannot be seen.
+    pub owner: Option<u32>,
+}
+
+/// A TCP port in state LISTEN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    pub address: IpAddr,
+    pub port: u16,
+    /// Whose process it is.
+    pub owner: u32,
 }
 
 /// What this machine runs, as far as an unprivileged process sees.
@@ -25,9 +39,22 @@ pub struct SocketFile {
 pub struct Neighbours {
     pub sockets: Vec<SocketFile>,
     /// Every address and port in state LISTEN.
-    pub listening: Vec<(IpAddr, u16)>,
+    pub listening: Vec<Listener>,
     /// Debian's clusters, as version, name and port, from /etc/postgresql.
     pub clusters: Vec<(String, String, u16)>,
+    /// Users as whom the machine's own servers run: root, postgres, and the owner of the configured socket directory.
+    pub trusted: BTreeSet<u32>,
+    pub names: BTreeMap<u32, String>,
+    /// A program `postgres` is where packages put it; `None` where nobody looked.
+    pub installed: Option<bool>,
+    /// This process lives in a container.
+    pub container: bool,
+    /// The local ports for connections; `None` where it cannot be read.
+    pub port_range: Option<(u16, u16)>,
+    /// The far end of every connection, as often as there is one; those that only wait to be free are among them.
+    pub connections: Vec<SocketAddr>,
+    /// This machine's IPv6 addresses.
+    pub ipv6: Vec<Ipv6Addr>,
 }
 
 /// Directories where servers put their sockets.
@@ -49,36 +76,101 @@ impl Neighbours {
             }
             sockets.extend(files_in(&dir).into_iter().map(|(port, file, lock)| {
                 let alive = alive.iter().any(|(d, p)| *p == port && same_dir(d, &dir));
-                SocketFile { dir: dir.clone(), port, alive, file, lock }
+                SocketFile { dir: dir.clone(), port, alive, file, lock, owner: owner_in(&dir, port) }
             }));
         }
         // alive, but in a directory that we may not list
         for (dir, port) in &alive {
             if !sockets.iter().any(|socket: &SocketFile| socket.port == *port && same_dir(&socket.dir, dir)) {
                 let file = dir.join(format!(".s.PGSQL.{port}")).exists();
-                sockets.insert(SocketFile { dir: dir.clone(), port: *port, alive: true, file, lock: false });
+                let owner = owner_in(dir, *port);
+                sockets.insert(SocketFile { dir: dir.clone(), port: *port, alive: true, file, lock: false, owner });
             }
         }
-        let mut listening = listening_ports(&text(&root.join("proc/net/tcp")));
-        listening.extend(listening_ports(&text(&root.join("proc/net/tcp6"))));
-        Self { sockets: sockets.into_iter().collect(), listening, clusters: clusters(&root.join("etc/postgresql")) }
+        let tables = ["tcp", "tcp6"].map(|name| text(&root.join("proc/net").join(name)));
+        let listening: Vec<Listener> = tables.iter().flat_map(|table| listening_ports(table)).collect();
+        let names = Names::below(root);
+        let mut trusted: BTreeSet<u32> = [0].into_iter().chain(names.uid("postgres")).collect();
+        trusted.extend(dir.and_then(|dir| fs::metadata(dir).ok()).map(|seen| seen.uid()));
+        let owners = sockets.iter().filter_map(|socket| socket.owner);
+        let owners: BTreeSet<u32> = owners.chain(listening.iter().map(|listener| listener.owner)).collect();
+        Self {
+            names: owners.into_iter().map(|uid| (uid, names.user(uid))).collect(),
+            sockets: sockets.into_iter().collect(),
+            listening,
+            clusters: clusters(&root.join("etc/postgresql")),
+            trusted,
+            installed: Some(is_installed(root)),
+            container: is_container(root),
+            port_range: port_range(&text(&root.join("proc/sys/net/ipv4/ip_local_port_range"))),
+            connections: tables.iter().flat_map(|table| far_ends(table)).collect(),
+            ipv6: ipv6_addresses(&text(&root.join("proc/net/if_inet6"))),
+        }
+    }
+
+    /// Has this machine an address to come from towards `address`?
+    pub fn has_ipv6(&self, address: IpAddr) -> bool {
+        self.ipv6.iter().any(|ours| address.is_loopback() || !ours.is_loopback())
+    }
+
+    /// How many connections there are to an address and port.
+    pub fn connections_to(&self, to: SocketAddr) -> usize {
+        self.connections.iter().filter(|far| **far == to).count()
+    }
+
+    /// Is it plausible that a server of this user's is the one that was meant? Anybody can listen on a free port or in
+    /// /tmp, and would be sent the password.
+    pub fn is_trusted(&self, owner: Option<u32>) -> bool {
+        owner.is_some_and(|owner| self.trusted.contains(&owner))
+    }
+
+    /// Whether all that listens on `port` is run by whom that may be expected of.
+    pub fn is_port_trusted(&self, port: u16) -> bool {
+        let mut owners = self.listening.iter().filter(|listener| listener.port == port).map(|listener| listener.owner);
+        owners.all(|owner| self.is_trusted(Some(owner)))
+    }
+
+    /// " (run by user carol, uid 1001)": stands beside what is not trusted.
+    pub fn whose(&self, owner: Option<u32>) -> String {
+        match owner {
+            Some(owner) => {
+                let name = self.names.get(&owner).cloned().unwrap_or_else(|| owner.to_string());
+                format!(" (it is run by user {name}, uid {owner}: whose server is that?)")
+            }
+            None => " (by whom it is run cannot be seen)".into(),
+        }
+    }
+
+    /// The same for a port; empty if it is trusted.
+    pub fn whose_port(&self, port: u16) -> String {
+        let stranger =
+            self.listening.iter().find(|listener| listener.port == port && !self.is_trusted(Some(listener.owner)));
+        stranger.map(|listener| self.whose(Some(listener.owner))).unwrap_or_default()
     }
 
     /// Does something on this machine accept connections to `address` and `port`?
     pub fn accepts(&self, address: IpAddr, port: u16) -> bool {
-        self.listening.iter().any(|(at, p)| *p == port && (*at == address || at.is_unspecified()))
+        self.listening.iter().any(|listener| {
+            // a socket on :: takes IPv4 as well, unless told otherwise; one on 0.0.0.0 takes no IPv6
+            let any = match (listener.address, address) {
+                (IpAddr::V4(at), IpAddr::V4(_)) => at.is_unspecified(),
+                (IpAddr::V6(at), _) => at.is_unspecified(),
+                (IpAddr::V4(_), IpAddr::V6(_)) => false,
+            };
+            listener.port == port && (listener.address == address || any)
+        })
     }
 
     /// The addresses on which `port` listens.
     pub fn addresses_of(&self, port: u16) -> Vec<IpAddr> {
-        self.listening.iter().filter(|(_, p)| *p == port).map(|(address, _)| *address).collect()
+        self.listening.iter().filter(|listener| listener.port == port).map(|listener| listener.address).collect()
     }
 
     /// The TCP ports that are likely PostgreSQL's: named by a living socket, or PostgreSQL's by custom.
     pub fn likely_ports(&self) -> BTreeSet<u16> {
         let custom = (5432..=5440).chain([6432, 6543]);
         let named = self.sockets.iter().filter(|socket| socket.alive).map(|socket| socket.port);
-        named.chain(custom).filter(|port| self.listening.iter().any(|(_, p)| p == port)).collect()
+        named.chain(custom).filter(|port| self.listening.iter().any(|listener| listener.port == *port)).collect()
     }
 
     /// Sockets that a process listens on and that can be reached by their file.
@@ -89,6 +181,11 @@ impl Neighbours {
 
 fn text(path: &Path) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// Who made the socket file.
+fn owner_in(dir: &Path, port: u16) -> Option<u32> {
+    fs::symlink_metadata(dir.join(format!(".s.PGSQL.{port}"))).ok().map(|seen| seen.uid())
 }
 
 fn same_dir(a: &Path, b: &Path) -> bool {
@@ -128,7 +225,7 @@ fn listening_sockets(table: &str) -> Vec<(PathBuf, u16)> {
 }
 
 /// Addresses and ports in state LISTEN (0A) in the text of /proc/net/tcp or tcp6.
-fn listening_ports(table: &str) -> Vec<(IpAddr, u16)> {
+fn listening_ports(table: &str) -> Vec<Listener> {
     table
         .lines()
         .skip(1)
@@ -136,10 +233,62 @@ fn listening_ports(table: &str) -> Vec<(IpAddr, u16)> {
             let mut fields = line.split_whitespace().skip(1);
             let (address, port) = fields.next()?.split_once(':')?;
             let state = fields.nth(1)?;
+            // tx_queue:rx_queue, tr:tm->when, retrnsmt, uid
+            let owner = fields.nth(3).and_then(|uid| uid.parse().ok()).unwrap_or(u32::MAX);
             let port = u16::from_str_radix(port, 16).ok()?;
-            (state == "0A").then_some((kernel_address(address)?, port))
+            (state == "0A").then_some(Listener { address: kernel_address(address)?, port, owner })
         })
         .collect()
+}
+
+/// The far ends of connections in the text of /proc/net/tcp or tcp6.
+fn far_ends(table: &str) -> Vec<SocketAddr> {
+    let lines = table.lines().skip(1);
+    lines
+        .filter_map(|line| {
+            let (address, port) = line.split_whitespace().nth(2)?.split_once(':')?;
+            let port = u16::from_str_radix(port, 16).ok().filter(|port| *port != 0)?;
+            Some(SocketAddr::new(kernel_address(address)?, port))
+        })
+        .collect()
+}
+
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// The first field of each line of /proc/net/if_inet6 is an address, as 32 hexadecimal digits.
+fn ipv6_addresses(table: &str) -> Vec<Ipv6Addr> {
+    let fields = table.lines().filter_map(|line| line.split_whitespace().next());
+    fields.filter_map(|hex| u128::from_str_radix(hex, 16).ok()).map(Ipv6Addr::from).collect()
+}
+
+/// A program `postgres` where the packages of Debian, Red Hat and PostgreSQL itself put it, or a running one.
+fn is_installed(root: &Path) -> bool {
+    let versions = |dir: &str| fs::read_dir(root.join(dir)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let fixed = ["usr/bin", "usr/local/bin", "usr/local/pgsql/bin"].map(|dir| root.join(dir).join("postgres"));
+    versions("usr/lib/postgresql")
+        .chain(versions("usr"))
+        .map(|dir| dir.join("bin/postgres"))
+        .chain(fixed)
+        .any(|program| program.exists())
+}
+
+/// The marks that Docker, Podman, systemd-nspawn and Kubernetes leave in a container.
+fn is_container(root: &Path) -> bool {
+    [".dockerenv", "run/.containerenv", "run/systemd/container"].iter().any(|mark| root.join(mark).exists())
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+        || std::env::var_os("container").is_some()
+}
+
+/// The gateway of the default route in the text of /proc/net/route.
+pub fn gateway(root: &Path) -> Option<IpAddr> {
+    let table = text(&root.join("proc/net/route"));
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        (fields.next()? == "00000000").then(|| kernel_address(fields.next()?))?
+    })
 }
 
 /// An address as the kernel prints it: 32-bit words in this machine's byte order.
@@ -191,9 +340,10 @@ mod tests {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
                      0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000   104        0 1 1 0\n   \
                      1: 0100007F:1539 0100007F:9999 01 00000000:00000000 00:00000000 00000000   104        0 1 1 0\n";
-        assert_eq!(listening_ports(table), [(IpAddr::from([127, 0, 0, 1]), 5432)]);
-        let table = "h\n 0: 00000000000000000000000001000000:1538 0:0000 0A 0 0 0\n";
-        assert_eq!(listening_ports(table), [("::1".parse().unwrap(), 5432)]);
+        let listener = |address: &str, owner| Listener { address: address.parse().unwrap(), port: 5432, owner };
+        assert_eq!(listening_ports(table), [listener("127.0.0.1", 104)]);
+        let table = "h\n 0: 00000000000000000000000001000000:1538 0:0000 0A 0 0 0 7\n";
+        assert_eq!(listening_ports(table), [listener("::1", 7)]);
     }
 
     #[test]
@@ -219,7 +369,8 @@ mod tests {
         fs::create_dir_all(&etc).unwrap();
         fs::write(etc.join("postgresql.conf"), "#port = 1\nport = 5433\t# (change requires restart)\n").unwrap();
         let found = Neighbours::look(root.path(), None);
-        assert_eq!(found.sockets, [SocketFile { dir: run, port: 5433, alive: true, file: true, lock: true }]);
+        let owner = Some(fs::metadata(&run).unwrap().uid());
+        assert_eq!(found.sockets, [SocketFile { dir: run, port: 5433, alive: true, file: true, lock: true, owner }]);
         assert_eq!(found.clusters, [("15".into(), "main".into(), 5433)]);
         assert_eq!(found.living().count(), 1);
     }

@@ -192,7 +192,7 @@ fn wrong_password(subject: &Subject, text: &str) -> Finding {
         format!("PgBouncer rejects the login of {}: wrong password, a user it does not know, or a secret of the wrong kind ({text})", subject.role),
     )
     .maybe(FixKind::Pgbouncer, list_place(subject), user_line(subject), Then::Reload)
-    .maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_password(), Then::Reload)
+    .fix(subject.password(false, ""))
     .maybe(
         FixKind::Pgbouncer,
         format!("the hba file (auth_hba_file) of PgBouncer at {}, if it has one", subject.server()),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::admission;
@@ -49,13 +49,17 @@ pub fn postgres_ports(neighbours: &Neighbours, but: u16) -> BTreeSet<u16> {
             ip => ip,
         });
         let Some(ip) = ip else { return false };
-        let (deadline, settings) = (Deadline::after(PATIENCE / 2), PgSettings::default());
-        let address = Address::Tcp(SocketAddr::new(ip, *port));
-        let Ok(mut socket) = connect_socket(&address, &settings, deadline) else { return false };
-        let reply = ssl_request(&mut socket, &address, deadline);
-        matches!(reply, Ok(SslReply::Yes | SslReply::No | SslReply::Error(_)))
+        speaks_postgresql(SocketAddr::new(ip, *port))
     };
     neighbours.likely_ports().into_iter().filter(|port| *port != but).take(8).filter(speaks).collect()
+}
+
+/// Does it answer an SSLRequest as PostgreSQL does? Sends nothing else.
+pub fn speaks_postgresql(address: SocketAddr) -> bool {
+    let (deadline, settings, address) = (Deadline::after(PATIENCE / 2), PgSettings::default(), Address::Tcp(address));
+    let Ok(mut socket) = connect_socket(&address, &settings, deadline) else { return false };
+    let reply = ssl_request(&mut socket, &address, deadline);
+    matches!(reply, Ok(SslReply::Yes | SslReply::No | SslReply::Error(_)))
 }
 
 /// Does the peer answer a TLS handshake that no SSLRequest announced?
@@ -198,10 +202,4 @@ pub fn databases(subject: &Subject) -> Vec<String> {
         .find_map(|name| facts_of(subject, name, &subject.table).map(|facts| (facts, (*name).to_owned())))
         .map(|(facts, name)| facts.databases.into_iter().chain([name]).collect())
         .unwrap_or_default()
-}
-
-/// The names in /etc/hosts.
-pub fn known_names(root: &Path) -> Vec<String> {
-    let hosts = std::fs::read(root.join("etc/hosts")).unwrap_or_default();
-    super::resolve::names_in_hosts(&String::from_utf8_lossy(&hosts))
 }

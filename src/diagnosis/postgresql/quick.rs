@@ -7,17 +7,20 @@ use std::net::SocketAddr;
 use super::admission;
 use super::authentication;
 use super::facts::Facts;
+use super::names::Names;
 use super::reach::{self, Refusal, Surroundings};
 use super::resolve;
 use super::session;
 use super::socket;
 use super::speaks::{self, Silence};
 use super::statement::{self, Doing};
-use super::subject::{Place, Subject};
+use super::subject::{Place, Subject, address_in};
 use super::table;
 use super::tls::{self, Handshake};
 use crate::config::Resolved;
 use crate::database::postgresql::PgTarget;
+use crate::database::postgresql::settings::Host;
+use crate::database::postgresql::socket::Address;
 use crate::database::{Cause, Error, Stage, Table, Target};
 use crate::diagnosis::{Finding, Who, generic};
 
@@ -27,17 +30,34 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
         return generic::finding(error);
     };
     let who = Who::look_below(std::path::Path::new("/"));
+    // our own words: the address that was tried
+    let settings_of = target.settings();
+    let tried = address_in(&error.doing);
+    let index = settings_of.hosts.iter().position(|host| Some(&host.host) == tried.map(Host::Address).as_ref());
+    let index = index.unwrap_or(0);
+    let port = settings_of.hosts.get(index).map_or(5432, |host| host.port);
+    let address = tried.map(|ip| Address::Tcp(SocketAddr::new(ip, port)));
     let subject = Subject {
         os_user: who.user.clone(),
         table: Table::clone(&settings.table),
-        ..Subject::new(target.settings(), 0, None)
+        password_file: settings.password_file.clone(),
+        ..Subject::new(settings_of, index, address.as_ref())
     };
     match error.stage {
         Stage::Config | Stage::Who => generic::finding(error),
-        Stage::Resolve => match &error.cause {
-            Cause::Resolver { code, text, .. } => resolve::read(&subject, *code, text, &[], false),
-            _ => resolve::too_slow(&subject),
-        },
+        Stage::Resolve => {
+            let names = match &subject.place {
+                Place::Tcp { host, .. } => {
+                    let ends = std::time::Instant::now() + std::time::Duration::from_millis(300);
+                    Names::look(std::path::Path::new("/"), host, &who, ends)
+                }
+                Place::Socket(_) => Names::default(),
+            };
+            match &error.cause {
+                Cause::Resolver { code, text, .. } => resolve::read(&subject, *code, text, &names),
+                _ => resolve::too_slow(&subject, &names),
+            }
+        }
         Stage::Reach => reached(&subject, error, &who),
         Stage::Speaks => spoke(&subject, error),
         Stage::Tls => match &error.cause {
@@ -77,7 +97,7 @@ fn refusal(cause: &Cause) -> Refusal {
 }
 
 fn reached(subject: &Subject, error: &Error, who: &Who) -> Finding {
-    let around = Surroundings { selinux_enforcing: who.enforcing, ..Surroundings::default() };
+    let around = super::login::around(std::path::Path::new("/"), subject, who, false);
     match &subject.place {
         Place::Socket(dir) => {
             let path = dir.join(format!(".s.PGSQL.{}", subject.port));

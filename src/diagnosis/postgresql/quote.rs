@@ -37,16 +37,6 @@ pub fn shell(word: &str) -> String {
     }
 }
 
-/// A value in libpq's `key=value` string.
-pub fn conninfo(value: &str) -> String {
-    let plain = |c: char| !c.is_whitespace() && c != '\'' && c != '\\';
-    if !value.is_empty() && value.chars().all(plain) {
-        value.to_owned()
-    } else {
-        format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-    }
-}
-
 /// A directive's argument in httpd's configuration.
 pub fn argument(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
@@ -62,7 +52,6 @@ mod tests {
         assert_eq!(literal("o'clock"), "'o''clock'");
         assert_eq!(literal("a\\b"), "E'a\\\\b'");
         assert_eq!(shell("it's"), "'it'\\''s'");
-        assert_eq!(conninfo("it's"), "'it\\'s'");
         assert_eq!(argument("a\"b"), "\"a\\\"b\"");
     }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::draft::{Draft, finding};
 use super::neighbours::Neighbours;
+use super::refused::refused;
 use super::subject::{Place, Subject};
-use crate::database::postgresql::settings::{Host, SslMode};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::database::postgresql::settings::Host;
+use crate::diagnosis::{Finding, Fix, FixKind, Then};
 
 /// How one address answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +31,17 @@ pub struct Surroundings {
     pub selinux_enforcing: bool,
     /// /proc/self/attr/current.
     pub domain: String,
+    /// The next machine on the way out, which for a container is its host.
+    pub gateway: Option<IpAddr>,
+    /// It answers on the configured port as PostgreSQL does.
+    pub gateway_speaks: bool,
 }
 
 /// Every address was tried, none accepted: `attempts` has at least one.
 pub fn tcp(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surroundings) -> Finding {
-    let Some((address, refusal)) = attempts.first().copied() else {
+    // an address of a family that this machine does not have says nothing about the server
+    let telling = attempts.iter().find(|(address, refusal)| !is_without_ipv6(*address, *refusal, around));
+    let Some((address, refusal)) = telling.or(attempts.first()).copied() else {
         return finding("DBT0419", format!("No address of {} could be tried", subject.server()));
     };
     let many = attempts.len() > 1;
@@ -44,11 +51,12 @@ pub fn tcp(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surro
     } else {
         match refusal {
             Refusal::Errno(libc::ECONNREFUSED) => refused(subject, attempts, around),
+            _ if is_without_ipv6(address, refusal, around) => no_ipv6(subject, address, around),
             Refusal::Errno(libc::EACCES) => forbidden(subject, address, around),
             Refusal::Errno(libc::EPERM) => filtered_here(subject, address),
             Refusal::Errno(libc::ENETUNREACH) => no_route(subject, attempts),
             Refusal::Errno(libc::EHOSTUNREACH | libc::EHOSTDOWN) => host_unreachable(subject, address),
-            Refusal::Errno(libc::EADDRNOTAVAIL) => no_port_left(subject, address),
+            Refusal::Errno(libc::EADDRNOTAVAIL) => no_port_left(subject, address, around),
             Refusal::Errno(libc::EMFILE | libc::ENFILE) => no_descriptor(subject, refusal),
             Refusal::Errno(libc::ETIMEDOUT) | Refusal::TimedOut(_) => silent(subject, address, refusal),
             Refusal::Errno(libc::EAFNOSUPPORT) => no_route(subject, attempts),
@@ -69,176 +77,6 @@ pub fn describe(refusal: Refusal) -> String {
         Refusal::Errno(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
         Refusal::TimedOut(limit) => format!("no answer within {limit:?}"),
     }
-}
-
-fn refused(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surroundings) -> Finding {
-    let neighbours = &around.neighbours;
-    let addresses: Vec<IpAddr> = attempts.iter().map(|(address, _)| address.ip()).collect();
-    let port = subject.port;
-    if !subject.local {
-        return refused_elsewhere(subject);
-    }
-    if let Some(address) = addresses.iter().find(|address| neighbours.accepts(**address, port)) {
-        return reset_by_filter(subject, *address);
-    }
-    let elsewhere = neighbours.addresses_of(port);
-    if let Some(listens) = elsewhere.first() {
-        return other_address(subject, &addresses, *listens);
-    }
-    if neighbours.living().any(|socket| socket.port == port) {
-        return only_socket(subject, &addresses);
-    }
-    let configured_here = neighbours.clusters.iter().any(|(_, _, p)| *p == port)
-        || neighbours.sockets.iter().any(|socket| socket.port == port && socket.lock && !socket.alive);
-    if !configured_here && !around.postgres_ports.is_empty() {
-        return wrong_port(subject, around);
-    }
-    stopped(subject, around)
-}
-
-/// A process listens just there, and the connection is refused all the same.
-fn reset_by_filter(subject: &Subject, address: IpAddr) -> Finding {
-    let from = subject.seen_as.unwrap_or(address);
-    finding(
-        "DBT0414",
-        format!(
-            "A firewall of this machine rejects connections to {address} port {}, where a server does listen",
-            subject.port
-        ),
-    )
-    .maybe(
-        FixKind::Shell,
-        "a root shell on this machine (nft list ruleset shows the rule)",
-        accept_rule("INPUT", "-s", from, subject.port),
-        Then::None,
-    )
-    .not("not a stopped server and not a wrong port: /proc/net/tcp shows the port open on this very address")
-}
-
-/// PostgreSQL runs, but on another port.
-fn wrong_port(subject: &Subject, around: &Surroundings) -> Finding {
-    let ports: Vec<String> = around.postgres_ports.iter().map(u16::to_string).collect();
-    let mut found = finding(
-        "DBT0402",
-        format!(
-            "Nothing listens on port {} of {}; PostgreSQL on this machine listens on port {}",
-            subject.port,
-            subject.machine(),
-            ports.join(", ")
-        ),
-    )
-    .not("not a stopped server: PostgreSQL answers here on another port")
-    .not("not a firewall: the refusal came at once, from this machine itself");
-    let single = around.postgres_ports.len() == 1;
-    for port in &around.postgres_ports {
-        let text = subject.directive_with_port(*port);
-        found = if single {
-            found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
-        } else {
-            found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
-        };
-    }
-    let (text, then) = (start_command(subject, around), Then::None);
-    found.maybe(FixKind::Shell, subject.server_shell(), text, then)
-}
-
-/// The port listens on another of this machine's addresses.
-fn other_address(subject: &Subject, tried: &[IpAddr], listens: IpAddr) -> Finding {
-    let tried_text = tried.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" and ");
-    let index = subject.host_index;
-    let text = subject.directive(|settings| {
-        if let Some(host) = settings.hosts.get_mut(index) {
-            // keep the name that a certificate is compared with; change only where we connect
-            match &host.host {
-                Host::Name(_) if settings.sslmode >= SslMode::VerifyFull => {
-                    host.hostaddr = Some(listens);
-                }
-                _ => {
-                    host.hostaddr = None;
-                    host.host = Host::Address(listens);
-                }
-            }
-        }
-    });
-    finding(
-        "DBT0403",
-        format!("Port {} listens on {listens} of this machine, not on {tried_text}, which was tried", subject.port),
-    )
-    .sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
-    .maybe(FixKind::PostgresqlConf, subject.conf_place(), "listen_addresses = '*'", Then::Restart)
-    .not(format!("not a stopped server and not a wrong port: port {} is open on {listens}", subject.port))
-}
-
-/// The server runs, but only its Unix socket is open.
-fn only_socket(subject: &Subject, addresses: &[IpAddr]) -> Finding {
-    let loopback = addresses.iter().all(IpAddr::is_loopback);
-    let listen = if loopback { "listen_addresses = 'localhost'" } else { "listen_addresses = '*'" };
-    finding(
-        "DBT0404",
-        format!(
-            "PostgreSQL runs here with the socket of port {}, but listens on no TCP address that was tried",
-            subject.port
-        ),
-    )
-    .sure(FixKind::PostgresqlConf, subject.conf_place(), listen, Then::Restart)
-    .not("not a stopped server: its Unix socket is alive")
-}
-
-fn stopped(subject: &Subject, around: &Surroundings) -> Finding {
-    let mut found = finding(
-        "DBT0401",
-        format!("PostgreSQL is not running: nothing on this machine listens on port {}", subject.port),
-    )
-    .sure(FixKind::Shell, subject.server_shell(), start_command(subject, around), Then::None)
-    .not("not a firewall: the refusal came at once, from this machine itself")
-    .not("not a password or pg_hba.conf: no server was reached");
-    if around.neighbours.living().count() == 0 {
-        found =
-            found.not("not a wrong port: no PostgreSQL socket and no usual PostgreSQL port is open on this machine");
-    }
-    for socket in around.neighbours.living() {
-        let text = subject.directive(|settings| {
-            if let Some(host) = settings.hosts.get_mut(subject.host_index) {
-                (host.host, host.hostaddr, host.port) = (Host::SocketDir(socket.dir.clone()), None, socket.port);
-            }
-        });
-        found = found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload);
-    }
-    if let Some(why) = why_it_does_not_start(around) {
-        found.cause.push_str(&why);
-    }
-    found
-}
-
-/// A server that will not start says so in its own log only.
-fn why_it_does_not_start(around: &Surroundings) -> Option<String> {
-    let (version, name, _) = around.neighbours.clusters.first()?;
-    Some(format!("; if it will not start, the reason is in /var/log/postgresql/postgresql-{version}-{name}.log"))
-}
-
-/// The command that starts the server: Debian's own where Debian's clusters are, else systemd's unit.
-pub fn start_command(subject: &Subject, around: &Surroundings) -> String {
-    let clusters = &around.neighbours.clusters;
-    let ours = clusters.iter().find(|(_, _, port)| *port == subject.port);
-    match ours {
-        Some((version, name, _)) => format!("pg_ctlcluster {version} {name} start"),
-        None => "systemctl start postgresql".into(),
-    }
-}
-
-fn refused_elsewhere(subject: &Subject) -> Finding {
-    finding(
-        "DBT0405",
-        format!(
-            "{} refused the connection: on that machine nothing listens on this port and address, or its firewall rejects us",
-            subject.server()
-        ),
-    )
-    .maybe(FixKind::Shell, subject.server_shell(), "systemctl start postgresql", Then::None)
-    .maybe(FixKind::PostgresqlConf, subject.conf_place(), "listen_addresses = '*'", Then::Restart)
-    .maybe(FixKind::Httpd, subject.httpd_place(), subject.directive_with_port(5432), Then::Reload)
-    .not("not a firewall that drops packets: the answer came at once")
-    .not("not a password or pg_hba.conf: no server was reached")
 }
 
 fn forbidden(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
@@ -277,7 +115,6 @@ fn forbidden(subject: &Subject, address: SocketAddr, around: &Surroundings) -> F
         Then::None,
     )
     .not("not SELinux: /sys/fs/selinux/enforce does not say 1")
-    .not("not PostgreSQL: no packet left this machine")
 }
 
 fn filtered_here(subject: &Subject, address: SocketAddr) -> Finding {
@@ -295,7 +132,7 @@ fn filtered_here(subject: &Subject, address: SocketAddr) -> Finding {
     .not("not PostgreSQL and not the network: no packet left this machine")
 }
 
-fn accept_rule(chain: &str, side: &str, ip: IpAddr, port: u16) -> String {
+pub fn accept_rule(chain: &str, side: &str, ip: IpAddr, port: u16) -> String {
     let tool = if ip.is_ipv4() { "iptables" } else { "ip6tables" };
     format!("{tool} -I {chain} -p tcp {side} {ip} --dport {port} -j ACCEPT")
 }
@@ -308,8 +145,7 @@ fn no_route(subject: &Subject, attempts: &[(SocketAddr, Refusal)]) -> Finding {
         "; ip route get shows what is missing"
     };
     let found = finding("DBT0408", format!("This machine has no route to {}{family}", subject.server()))
-        .not("not PostgreSQL: no packet left this machine")
-        .not("not a firewall: the kernel itself knows no way (ENETUNREACH)");
+        .not("not PostgreSQL and not a firewall: the kernel itself knows no way (ENETUNREACH), no packet left");
     let ip = attempts[0].0.ip();
     let length = if ip.is_ipv4() { 32 } else { 128 };
     found.maybe(
@@ -338,25 +174,81 @@ fn host_unreachable(subject: &Subject, address: SocketAddr) -> Finding {
         accept_rule("INPUT", "-s", subject.seen_as.unwrap_or(ip), port),
         Then::None,
     )
-    .not("not PostgreSQL: no server was reached, so neither pg_hba.conf nor the password matters yet")
 }
 
-fn no_port_left(subject: &Subject, address: SocketAddr) -> Finding {
+/// IPv6 is switched off here: no socket of its kind, or no address of this machine's to connect from.
+fn is_without_ipv6(address: SocketAddr, refusal: Refusal, around: &Surroundings) -> bool {
+    let errnos = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT, libc::ENETUNREACH];
+    let errno = matches!(refusal, Refusal::Errno(errno) if errnos.contains(&errno));
+    address.is_ipv6() && errno && !around.neighbours.has_ipv6(address.ip())
+}
+
+fn no_ipv6(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
+    let ip = address.ip();
+    let found = finding(
+        "DBT0416",
+        format!("{ip} is an IPv6 address, and this machine has none to come from: IPv6 is off here, or has the loopback only"),
+    )
+    .not(format!("not PostgreSQL: the kernel has no address to come from towards {ip} (/proc/net/if_inet6)"));
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    if !ip.is_loopback() {
+        return found.maybe(
+            FixKind::Shell,
+            "a root shell on this machine (does the server's name have an IPv4 address? then name that)",
+            match &subject.place {
+                Place::Tcp { host, .. } => format!("timeout 10 getent ahostsv4 {}", super::quote::shell(host)),
+                Place::Socket(_) => "ip address".into(),
+            },
+            Then::None,
+        );
+    }
+    let text = subject.directive(|settings| {
+        if let Some(host) = settings.hosts.get_mut(subject.host_index) {
+            (host.host, host.hostaddr) = (Host::Address(loopback), None);
+        }
+    });
+    let neighbours = &around.neighbours;
+    let sure = neighbours.accepts(loopback, subject.port) && neighbours.is_port_trusted(subject.port);
+    let place = format!("{}{}", subject.httpd_place(), neighbours.whose_port(subject.port));
+    found.fix(Fix { sure, kind: FixKind::Httpd, place, text, then: Then::Reload })
+}
+
+fn no_port_left(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
+    let used = around.neighbours.connections_to(address);
+    let Some((first, last)) = around.neighbours.port_range.filter(|(first, last)| used + 2 > usize::from(last - first))
+    else {
+        return finding(
+            "DBT0419",
+            format!("Connecting to {} failed: this machine cannot use an address or port for it (EADDRNOTAVAIL); why is open", subject.server()),
+        )
+        .maybe(
+            FixKind::Shell,
+            "a root shell on this machine",
+            format!("ip address; timeout 10 ip route get {}; ss -s", address.ip()),
+            Then::None,
+        );
+    };
     finding(
         "DBT0410",
         format!(
-            "This machine has no free local port left for connections to {} (EADDRNOTAVAIL); ss -s counts them",
+            "This machine has no free local port left for connections to {}: {used} are in use or waiting, of {first} to {last}",
             address.ip()
         ),
     )
-    .sure(
+    .maybe(
         FixKind::Shell,
-        "a root shell on this machine",
-        "printf 'net.ipv4.ip_local_port_range = 15000 60999\\nnet.ipv4.tcp_tw_reuse = 1\\n' \
+        "a root shell on this machine (who holds them?)",
+        format!("ss -tanp dst {} | awk '{{print $1, $6}}' | sort | uniq -c | sort -rn | head", address.ip()),
+        Then::None,
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (widens the range of ports)",
+        "printf 'net.ipv4.ip_local_port_range = 15000 60999\nnet.ipv4.tcp_tw_reuse = 1\n' \
          >/etc/sysctl.d/60-mod-dbtest.conf && sysctl -p /etc/sysctl.d/60-mod-dbtest.conf",
         Then::None,
     )
-    .not(format!("not PostgreSQL: no packet left for {}", subject.server()))
+    .not("not a missing address of this machine's: its other connections to there have one (/proc/net/tcp)")
 }
 
 pub fn no_descriptor(subject: &Subject, refusal: Refusal) -> Finding {
@@ -364,9 +256,9 @@ pub fn no_descriptor(subject: &Subject, refusal: Refusal) -> Finding {
         "DBT0411",
         format!("httpd has no file descriptor left for a connection to {}: {}", subject.server(), describe(refusal)),
     )
-    .sure(
+    .maybe(
         FixKind::Shell,
-        "a root shell on this machine (systemd unit apache2 on Debian, httpd elsewhere)",
+        "a root shell on this machine (systemd unit apache2 on Debian, httpd elsewhere; a leak would come back)",
         "u=apache2; systemctl cat $u >/dev/null 2>&1 || u=httpd; mkdir -p /etc/systemd/system/$u.service.d && \
          printf '[Service]\\nLimitNOFILE=65536\\n' >/etc/systemd/system/$u.service.d/mod-dbtest.conf && \
          systemctl daemon-reload",
@@ -386,7 +278,11 @@ fn silent(subject: &Subject, address: SocketAddr, refusal: Refusal) -> Finding {
     };
     finding(
         "DBT0413",
-        format!("{} does not answer at all ({}): a firewall drops the packets", subject.server(), describe(refusal)),
+        format!(
+            "{} does not answer at all ({}): a firewall or security group drops the packets, the machine is off, or the address is not the server's",
+            subject.server(),
+            describe(refusal)
+        ),
     )
     .maybe(FixKind::Shell, place, format!("{tool} -I INPUT -p tcp -s {from} --dport {port} -j ACCEPT"), Then::None)
     .maybe(
@@ -401,8 +297,7 @@ fn silent(subject: &Subject, address: SocketAddr, refusal: Refusal) -> Finding {
         format!("firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload"),
         Then::None,
     )
-    .not("not a stopped server: that would refuse at once")
-    .not("not a silent server: the connection itself did not come about (compare DBT0508)")
+    .not("not a stopped PostgreSQL on a machine that is up: its kernel would refuse at once")
 }
 
 fn other(subject: &Subject, address: SocketAddr, errno: i32) -> Finding {
@@ -416,7 +311,6 @@ fn other(subject: &Subject, address: SocketAddr, errno: i32) -> Finding {
         format!("ip route get {}; nft list ruleset; journalctl -k -n 50", address.ip()),
         Then::None,
     )
-    .not("not pg_hba.conf and not the password: no server was reached")
 }
 
 /// The Unix socket of the configured server, where TCP was asked for.
@@ -426,7 +320,7 @@ pub fn place_is_loopback(subject: &Subject) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::neighbours::SocketFile;
+    use super::super::neighbours::{Listener, SocketFile};
     use super::super::subject::tests::over_tcp;
     use super::*;
 
@@ -435,7 +329,7 @@ mod tests {
     }
 
     fn socket(port: u16, alive: bool, lock: bool) -> SocketFile {
-        SocketFile { dir: "/run/postgresql".into(), port, alive, file: true, lock }
+        SocketFile { dir: "/run/postgresql".into(), port, alive, file: true, lock, owner: Some(0) }
     }
 
     #[test]
@@ -448,7 +342,7 @@ mod tests {
         assert_eq!((found.id, found.fixes[0].sure), ("DBT0402", true));
         around.neighbours.sockets.push(socket(5432, true, true));
         assert_eq!(tcp(&over_tcp(), &attempts, &around).fixes[0].text, "listen_addresses = 'localhost'");
-        around.neighbours.listening.push(("10.0.0.5".parse().unwrap(), 5432));
+        around.neighbours.listening.push(Listener { address: "10.0.0.5".parse().unwrap(), port: 5432, owner: 0 });
         assert_eq!(tcp(&over_tcp(), &attempts, &around).id, "DBT0403");
     }
 
@@ -467,11 +361,38 @@ mod tests {
         assert_eq!(id(libc::EACCES), "DBT0407");
         assert_eq!(id(libc::ENETUNREACH), "DBT0408");
         assert_eq!(id(libc::EHOSTUNREACH), "DBT0409");
-        assert_eq!(id(libc::EADDRNOTAVAIL), "DBT0410");
+        assert_eq!(id(libc::EADDRNOTAVAIL), "DBT0419", "nobody counted the ports");
         assert_eq!(id(libc::EMFILE), "DBT0411");
         assert_eq!(id(libc::EPERM), "DBT0412");
         assert_eq!(id(libc::ETIMEDOUT), "DBT0413");
         assert_eq!(id(libc::EINVAL), "DBT0419");
+    }
+
+    #[test]
+    fn no_address_of_ours_is_told_from_no_port_left() {
+        let with = |address: &str, neighbours| {
+            let around = Surroundings { neighbours, ..Surroundings::default() };
+            tcp(&over_tcp(), &[attempt(address, libc::EADDRNOTAVAIL)], &around)
+        };
+        let far: SocketAddr = "203.0.113.5:5432".parse().unwrap();
+        let full = Neighbours { port_range: Some((40000, 40001)), connections: vec![far; 2], ..Neighbours::default() };
+        assert_eq!(with("203.0.113.5", full).id, "DBT0410");
+        let listener = |owner| Listener { address: "127.0.0.1".parse().unwrap(), port: 5432, owner };
+        let here =
+            |owner| Neighbours { listening: vec![listener(owner)], trusted: [0].into(), ..Neighbours::default() };
+        let found = with("::1", here(0));
+        assert_eq!((found.id, found.fixes[0].sure), ("DBT0416", true));
+        assert!(found.fixes[0].text.contains("//127.0.0.1/"), "{}", found.fixes[0].text);
+        assert!(!with("::1", here(1001)).fixes[0].sure, "another user's process would get the password");
+    }
+
+    #[test]
+    fn what_another_user_runs_is_never_sure_and_its_owner_is_named() {
+        let mut around = Surroundings { postgres_ports: [5433].into(), ..Surroundings::default() };
+        around.neighbours.listening.push(Listener { address: "127.0.0.1".parse().unwrap(), port: 5433, owner: 1001 });
+        around.neighbours.names.insert(1001, "carol".into());
+        let found = tcp(&over_tcp(), &[attempt("127.0.0.1", libc::ECONNREFUSED)], &around);
+        assert!(!found.fixes[0].sure && found.fixes[0].place.contains("user carol, uid 1001"), "{:?}", found.fixes[0]);
     }
 
     #[test]

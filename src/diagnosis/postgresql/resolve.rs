@@ -1,40 +1,78 @@
 //! Reading a host name that did not become an address.
 
 use super::draft::{Draft, finding};
+use super::names::{Answer, Names};
+use super::quote::shell;
 use super::subject::{Place, Subject};
 use crate::database::postgresql::settings::Host;
+use crate::database::text::nearest;
 use crate::diagnosis::{Finding, FixKind, Then};
 
-/// getaddrinfo failed with `code`. `known` are the names in /etc/hosts; `listens` tells that a PostgreSQL on
-/// this machine listens on the port that is configured.
-pub fn read(subject: &Subject, code: i32, text: &str, known: &[String], listens: bool) -> Finding {
+/// getaddrinfo failed with `code`.
+pub fn read(subject: &Subject, code: i32, text: &str, names: &Names) -> Finding {
     let Place::Tcp { host, .. } = &subject.place else {
         return finding("DBT0304", format!("The address could not be made out: {text}"));
     };
-    if let Some(found) = not_a_name(subject, host) {
+    if let Some(found) = not_a_name(subject, host).or_else(|| kept_from_the_answer(subject, host, names)) {
         return found;
     }
     match code {
-        libc::EAI_AGAIN => cannot_ask(subject, host),
-        libc::EAI_NONAME | libc::EAI_NODATA | -9 => no_such_name(subject, host, known, listens),
-        _ => finding("DBT0304", format!("Looking up the host name {host} failed: {text}"))
-            .maybe(
-                FixKind::Shell,
-                "a root shell on this machine",
-                "cat /etc/resolv.conf /etc/nsswitch.conf",
-                Then::None,
-            )
-            .not("not PostgreSQL: no address of it is known yet"),
+        libc::EAI_AGAIN => cannot_ask(host, names),
+        libc::EAI_NONAME | libc::EAI_NODATA | -9 => no_such_name(subject, host, names),
+        _ => finding("DBT0304", format!("Looking up the host name {host} failed: {text}")).maybe(
+            FixKind::Shell,
+            "a root shell on this machine",
+            "cat /etc/resolv.conf /etc/nsswitch.conf",
+            Then::None,
+        ),
     }
 }
 
 /// The resolver took longer than a connection may.
-pub fn too_slow(subject: &Subject) -> Finding {
+pub fn too_slow(subject: &Subject, names: &Names) -> Finding {
     let host = match &subject.place {
         Place::Tcp { host, .. } => host.as_str(),
         Place::Socket(_) => "",
     };
-    cannot_ask(subject, host)
+    kept_from_the_answer(subject, host, names).unwrap_or_else(|| cannot_ask(host, names))
+}
+
+/// The resolver's own files are in the way.
+fn kept_from_the_answer(subject: &Subject, host: &str, names: &Names) -> Option<Finding> {
+    if let Some(unreadable) = &names.unreadable {
+        let mut found = finding(
+            "DBT0306",
+            format!(
+                "The host name {host} could not be looked up: {}; root, who may, can look it up",
+                unreadable.sentence
+            ),
+        );
+        found.fixes.extend(unreadable.fix.clone());
+        return Some(found);
+    }
+    let (stop, addresses) = (names.stops_before_dns.as_ref()?, names.in_dns()?);
+    let address = addresses.first()?;
+    let text = subject.directive(|settings| {
+        if let Some(place) = settings.hosts.get_mut(subject.host_index) {
+            place.hostaddr = Some(*address);
+        }
+    });
+    Some(
+        finding(
+            "DBT0305",
+            format!(
+                "DNS knows {host} ({address}), but /etc/nsswitch.conf keeps programs from asking it (hosts: {stop})"
+            ),
+        )
+        .sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+        .maybe(
+            FixKind::Shell,
+            "a root shell on this machine (for every program: the old line is kept in nsswitch.conf.bak)",
+            "sed -i.bak 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf",
+            Then::None,
+        )
+        .not(format!("not a name that DNS does not know: {}", names.answers())),
+    )
 }
 
 /// Characters that no host name has: a port, a URL, blanks.
@@ -63,36 +101,38 @@ fn not_a_name(subject: &Subject, host: &str) -> Option<Finding> {
                 bad + 1
             ),
         )
-        .sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
-        .not("not DNS: no name server could know such a name"),
+        .sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload),
     )
 }
 
-fn cannot_ask(subject: &Subject, host: &str) -> Finding {
-    finding(
-        "DBT0302",
-        format!("The host name {host} could not be looked up: the name servers of this machine do not answer"),
-    )
-    .maybe(
+fn cannot_ask(host: &str, names: &Names) -> Finding {
+    let silent = names.servers.iter().all(|(_, answer)| matches!(answer, Answer::Silent | Answer::Refused));
+    let (what, said) = match (names.servers.is_empty(), silent) {
+        _ if !names.looked => ("the resolver got no answer", String::new()),
+        (true, _) => ("/etc/resolv.conf names no name server", String::new()),
+        (false, true) => ("no name server of this machine answers", format!(" ({})", names.answers())),
+        (false, false) => ("the resolver got no useful answer in time", format!(" ({})", names.answers())),
+    };
+    let found = finding("DBT0302", format!("The host name {host} could not be looked up: {what}{said}")).maybe(
         FixKind::Shell,
-        "a root shell on this machine (starts httpd after the network and the name service)",
+        "a root shell on this machine (shows the name servers that are asked)",
+        format!("cat /etc/resolv.conf; timeout 10 getent ahosts {}", shell(host)),
+        Then::None,
+    );
+    if !silent {
+        return found;
+    }
+    found.maybe(
+        FixKind::Shell,
+        "a root shell on this machine (if it fails after a boot only: starts httpd after the network and the name service)",
         "u=apache2; systemctl cat $u >/dev/null 2>&1 || u=httpd; mkdir -p /etc/systemd/system/$u.service.d && \
              printf '[Unit]\\nWants=network-online.target\\nAfter=network-online.target nss-lookup.target\\n' \
              >/etc/systemd/system/$u.service.d/mod-dbtest.conf && systemctl daemon-reload",
         Then::Restart,
     )
-    .maybe(
-        FixKind::Shell,
-        "a root shell on this machine (shows the name servers that are asked)",
-        format!("cat /etc/resolv.conf; getent ahosts {}", super::quote::shell(host)),
-        Then::None,
-    )
-    .not(format!("not a name that does not exist: nobody could be asked whether {host} exists (EAI_AGAIN)"))
-    .not(format!("not PostgreSQL: no address of {} is known yet", subject.server()))
 }
 
-fn no_such_name(subject: &Subject, host: &str, known: &[String], listens: bool) -> Finding {
-    let near = known.iter().find(|name| name.as_str() != host && distance(name, host) <= 2);
+fn no_such_name(subject: &Subject, host: &str, names: &Names) -> Finding {
     let to = |host: &str| {
         subject.directive(|settings| {
             if let Some(place) = settings.hosts.get_mut(subject.host_index) {
@@ -101,56 +141,34 @@ fn no_such_name(subject: &Subject, host: &str, known: &[String], listens: bool) 
         })
     };
     let mut found =
-        finding("DBT0301", format!("The host name {host} does not exist, neither in DNS nor in /etc/hosts"))
-            .not("not a name server that is down: it answered, and does not know the name");
-    if let Some(near) = near {
-        found.cause.push_str(&format!("; {near} does"));
-        found = found.sure(FixKind::Httpd, subject.httpd_place(), to(near), Then::Reload);
+        finding("DBT0301", format!("The host name {host} does not exist, neither in DNS nor in /etc/hosts"));
+    if let Some((_, Answer::NoAddress)) = names.servers.iter().find(|(_, answer)| *answer == Answer::NoAddress) {
+        found.cause = format!("The host name {host} exists in DNS, but has no address");
     }
-    if listens {
-        found.cause.push_str(&format!("; a PostgreSQL on this machine listens on port {}", subject.port));
-        let text = to("127.0.0.1");
-        found = if near.is_none() {
-            found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload).maybe(
-                FixKind::Shell,
-                "a root shell on this machine",
-                format!("echo '127.0.0.1 {host}' >>/etc/hosts"),
-                Then::None,
-            )
-        } else {
-            found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+    if names.servers.iter().any(|(_, answer)| matches!(answer, Answer::NoSuchName | Answer::NoAddress)) {
+        found = found.not(format!("not a name server that is down: {}", names.answers()));
+    }
+    let known = names.known.iter().map(String::as_str).filter(|name| *name != host && !only_digits_differ(name, host));
+    if let Some(near) = nearest(host, known) {
+        found.cause.push_str(&format!("; {near} does"));
+        // this machine itself takes the password to nobody else; whose another name is, is not known
+        found = match near {
+            "localhost" => found.sure(FixKind::Httpd, subject.httpd_place(), to(near), Then::Reload),
+            _ => found.maybe(FixKind::Httpd, subject.httpd_place(), to(near), Then::Reload),
         };
     }
-    if found.fixes.is_empty() {
-        found = found.maybe(
-            FixKind::Shell,
-            "a root shell on this machine (shows what the resolver is asked with; then correct the name, or add it to /etc/hosts)",
-            format!("getent ahosts {}; cat /etc/resolv.conf", super::quote::shell(host)),
-            Then::None,
-        );
-    }
-    found
+    found.maybe(
+        FixKind::Shell,
+        "a root shell on this machine (shows what the resolver is asked with; then correct the name, or add it to DNS or /etc/hosts)",
+        format!("cat /etc/resolv.conf; timeout 10 getent ahosts {}", shell(host)),
+        Then::None,
+    )
 }
 
-/// Edits from one word to the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut previous = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let changed = previous + usize::from(x != *y);
-            previous = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(previous + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// The names in the text of /etc/hosts.
-pub fn names_in_hosts(hosts: &str) -> Vec<String> {
-    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
-    lines.flat_map(|line| line.split_whitespace().skip(1)).map(str::to_owned).collect()
+/// db1 and db2 are two machines, not one misspelt.
+fn only_digits_differ(a: &str, b: &str) -> bool {
+    let letters = |name: &str| name.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    letters(a) == letters(b)
 }
 
 #[cfg(test)]
@@ -162,23 +180,51 @@ mod tests {
         Subject { place: Place::Tcp { host: host.into(), address: None }, ..over_tcp() }
     }
 
+    fn known(names: &[&str]) -> Names {
+        Names { known: names.iter().map(|name| (*name).to_owned()).collect(), ..Names::default() }
+    }
+
     #[test]
     fn cannot_ask_is_not_does_not_exist() {
-        assert_eq!(read(&at("db.example"), libc::EAI_AGAIN, "", &[], false).id, "DBT0302");
-        assert_eq!(read(&at("db.example"), libc::EAI_NONAME, "", &[], false).id, "DBT0301");
-        assert_eq!(read(&at("db.example"), libc::EAI_FAIL, "", &[], false).id, "DBT0304");
+        let id = |code| read(&at("db.example"), code, "", &Names::default()).id;
+        assert_eq!(id(libc::EAI_AGAIN), "DBT0302");
+        assert_eq!(id(libc::EAI_NONAME), "DBT0301");
+        assert_eq!(id(libc::EAI_FAIL), "DBT0304");
     }
 
     #[test]
     fn what_is_no_name_is_not_blamed_on_dns() {
-        assert_eq!(read(&at("localhost:7432"), libc::EAI_NONAME, "", &[], false).id, "DBT0303");
-        assert_eq!(read(&at("localhost "), libc::EAI_AGAIN, "", &[], false).id, "DBT0303");
+        assert_eq!(read(&at("localhost:7432"), libc::EAI_NONAME, "", &Names::default()).id, "DBT0303");
+        assert_eq!(read(&at("localhost "), libc::EAI_AGAIN, "", &Names::default()).id, "DBT0303");
     }
 
     #[test]
-    fn a_name_that_is_nearly_known_is_the_sure_fix() {
-        let found = read(&at("localhots"), libc::EAI_NONAME, "", &["localhost".into()], false);
+    fn a_slip_in_localhost_is_the_sure_fix_and_another_machine_never_is() {
+        let found = read(&at("localhots"), libc::EAI_NONAME, "", &known(&["localhost"]));
         assert!(found.fixes[0].sure);
-        assert_eq!(distance("localhots", "localhost"), 2);
+        for (host, name) in [("db", "web"), ("db1", "db2"), ("db", "dc")] {
+            let found = read(&at(host), libc::EAI_NONAME, "", &known(&[name]));
+            assert!(found.fixes.iter().all(|fix| !fix.sure), "{host} {name}");
+            assert_eq!(found.cause.contains(&format!("; {name} does")), name == "dc", "{}", found.cause);
+        }
+    }
+
+    #[test]
+    fn a_name_server_that_said_nothing_excludes_nothing() {
+        let found = read(&at("db.example"), libc::EAI_NONAME, "", &Names::default());
+        assert!(found.excluded.is_empty(), "{:?}", found.excluded);
+        let asked = Names { servers: vec![([10, 0, 0, 1].into(), Answer::NoSuchName)], ..Names::default() };
+        assert_eq!(read(&at("db.example"), libc::EAI_NONAME, "", &asked).excluded.len(), 1);
+    }
+
+    #[test]
+    fn what_dns_knows_is_not_said_to_be_unknown() {
+        let names = Names {
+            stops_before_dns: Some("files [notfound=return]".into()),
+            servers: vec![([10, 0, 0, 1].into(), Answer::Addresses(vec![[10, 0, 0, 9].into()]))],
+            ..Names::default()
+        };
+        let found = read(&at("db.corp.local"), libc::EAI_NONAME, "", &names);
+        assert_eq!(found.id, "DBT0305");
     }
 }

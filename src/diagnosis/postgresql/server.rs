@@ -277,7 +277,7 @@ fn internal(subject: &Subject, error: &ServerError) -> Finding {
         .maybe(
             FixKind::Shell,
             format!("{} (the server's log has more)", subject.server_shell()),
-            "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
+            super::control::LOG,
             Then::None,
         )
         .not("not our login, not a privilege, not the table's shape: class XX is the server's own trouble")
@@ -298,7 +298,7 @@ pub fn unknown(subject: &Subject, error: &ServerError) -> Finding {
         .maybe(
             FixKind::Shell,
             format!("{} (the server's log has more)", subject.server_shell()),
-            "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
+            super::control::LOG,
             Then::None,
         )
 }

@@ -192,7 +192,7 @@ pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
     .maybe(
         FixKind::Shell,
         format!("{} (the log has the reason)", subject.server_shell()),
-        "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/log/pgbouncer/*.log 2>/dev/null | head -n 1)",
+        super::control::LOG,
         Then::None,
     )
     .maybe(FixKind::Shell, subject.server_shell(), "systemctl restart postgresql", Then::None)

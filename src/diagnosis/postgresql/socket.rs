@@ -7,13 +7,14 @@ use super::control;
 use super::draft::{Draft, finding};
 use super::neighbours::SocketFile;
 use super::quote::shell;
-use super::reach::{Refusal, Surroundings, describe, start_command};
+use super::reach::{Refusal, Surroundings, describe};
+use super::refused::{not_on_this_machine, start, start_command};
 use super::subject::Subject;
 use crate::database::postgresql::settings::Host;
 use crate::diagnosis::cure::cure;
 use crate::diagnosis::mounts;
 use crate::diagnosis::path::{Need, Obstacle, Trouble, first_obstacle};
-use crate::diagnosis::{Finding, FixKind, Then, Who};
+use crate::diagnosis::{Finding, Fix, FixKind, Then, Who};
 
 /// The socket at `path` did not take our connection.
 pub fn read(subject: &Subject, path: &Path, refusal: Refusal, around: &Surroundings, who: &Who) -> Finding {
@@ -29,14 +30,13 @@ pub fn read(subject: &Subject, path: &Path, refusal: Refusal, around: &Surroundi
     match (&obstacle, refusal) {
         (Some(obstacle), _) => blocked(subject, dir, obstacle, around, who),
         (None, Refusal::Errno(libc::ECONNREFUSED)) => nobody_listens(subject, path, around),
-        (None, Refusal::Errno(libc::EACCES | libc::EPERM)) => denied(subject, path, who),
+        (None, Refusal::Errno(libc::EACCES | libc::EPERM)) => denied(path, who),
         (None, Refusal::Errno(libc::EAGAIN) | Refusal::TimedOut(_)) => queue_full(subject, path),
         (None, Refusal::Errno(libc::EMFILE | libc::ENFILE)) => super::reach::no_descriptor(subject, refusal),
         (None, Refusal::Errno(libc::ENAMETOOLONG | libc::EINVAL)) => too_long(subject, path),
         (None, _) => {
             finding("DBT0433", format!("Connecting to the socket {} failed: {}", path.display(), describe(refusal)))
                 .maybe(FixKind::Shell, subject.server_shell(), start_command(subject, around), Then::None)
-                .not("not pg_hba.conf and not the password: no server was reached")
         }
     }
 }
@@ -51,8 +51,7 @@ fn file_for_directory(subject: &Subject, dir: &Path) -> Option<Finding> {
             "DBT0428",
             format!("The host is the socket file {}; what is wanted is the directory it is in", dir.display()),
         )
-        .sure(FixKind::Httpd, subject.httpd_place(), directive(subject, &parent, port), Then::Reload)
-        .not("not a missing socket: the path as it is configured cannot exist, since a socket is no directory"),
+        .sure(FixKind::Httpd, subject.httpd_place(), directive(subject, &parent, port), Then::Reload),
     )
 }
 
@@ -80,9 +79,9 @@ fn blocked(subject: &Subject, dir: &Path, obstacle: &Obstacle, around: &Surround
         return private_tmp(subject, dir);
     }
     match &obstacle.trouble {
-        Trouble::Missing | Trouble::Dangling(_) if obstacle.at == obstacle.path => no_socket(subject, dir, around),
+        Trouble::Missing | Trouble::Dangling(_) if obstacle.is_last() => no_socket(subject, dir, around),
         Trouble::Missing | Trouble::Dangling(_) => no_directory(subject, dir, obstacle, around, who),
-        Trouble::Selinux(_) | Trouble::Refused => denied(subject, &obstacle.path, who),
+        Trouble::Selinux(_) | Trouble::Refused => denied(&obstacle.path, who),
         Trouble::TooLong => too_long(subject, &obstacle.path),
         Trouble::WrongType(_) | Trouble::NotADirectory(_) => {
             let found = finding("DBT0430", format!("{}: no PostgreSQL socket can be there", obstacle.sentence(who)))
@@ -90,7 +89,7 @@ fn blocked(subject: &Subject, dir: &Path, obstacle: &Obstacle, around: &Surround
             elsewhere(subject, around, found)
         }
         _ => {
-            let last = obstacle.at == obstacle.path;
+            let last = obstacle.is_last();
             let id = if last { "DBT0426" } else { "DBT0425" };
             let mut found = finding(id, format!("{} (the socket of PostgreSQL)", obstacle.sentence(who)))
                 .not("not a stopped server and not pg_hba.conf: the file system keeps us from the socket");
@@ -129,15 +128,12 @@ fn no_socket(subject: &Subject, dir: &Path, around: &Surroundings) -> Finding {
             .iter()
             .map(|socket| socket.dir.join(format!(".s.PGSQL.{}", socket.port)).display().to_string())
             .collect();
+        let strange = others.iter().all(|socket| !neighbours.is_trusted(socket.owner));
+        let what = if strange { "something" } else { "PostgreSQL" };
         let found = finding(
             "DBT0422",
-            format!(
-                "There is no socket for port {port} in {}; PostgreSQL listens at {}",
-                dir.display(),
-                names.join(", ")
-            ),
-        )
-        .not("not a stopped server: PostgreSQL runs on this machine, at another socket");
+            format!("There is no socket for port {port} in {}; {what} listens at {}", dir.display(), names.join(", ")),
+        );
         return elsewhere(subject, around, found);
     }
     if neighbours.accepts([127, 0, 0, 1].into(), port) {
@@ -145,14 +141,17 @@ fn no_socket(subject: &Subject, dir: &Path, around: &Surroundings) -> Finding {
             "DBT0434",
             format!("PostgreSQL listens on TCP port {port}, but has no Unix socket in {}", dir.display()),
         )
-        .sure(FixKind::Httpd, subject.httpd_place(), over_tcp(subject), Then::Reload)
+        .fix(by_tcp(subject, around))
         .maybe(
             FixKind::PostgresqlConf,
             subject.conf_place(),
             format!("unix_socket_directories = '{}'", dir.display()),
             Then::Restart,
         )
-        .not("not a stopped server: its TCP port is open");
+        .not(format!("not a stopped server: /proc/net/tcp shows port {port} open"));
+    }
+    if !configured && neighbours.installed == Some(false) {
+        return not_on_this_machine(subject, around);
     }
     finding(
         "DBT0421",
@@ -161,33 +160,41 @@ fn no_socket(subject: &Subject, dir: &Path, around: &Surroundings) -> Finding {
             dir.display()
         ),
     )
-    .sure(FixKind::Shell, subject.server_shell(), start_command(subject, around), Then::None)
-    .not("not a wrong directory or port: no PostgreSQL socket is alive anywhere on this machine")
-    .not("not pg_hba.conf and not the password: no server was reached")
+    .fix(start(subject, around))
 }
 
 /// Points to the sockets that are alive: the best one is sure if it is alone.
 fn elsewhere(subject: &Subject, around: &Surroundings, mut found: Finding) -> Finding {
-    let living: Vec<&SocketFile> = around.neighbours.living().collect();
+    let neighbours = &around.neighbours;
+    let living: Vec<&SocketFile> = neighbours.living().collect();
     let single = living.len() == 1;
     for socket in living.into_iter().take(6) {
         let text = directive(subject, &socket.dir, socket.port);
-        found = if single {
-            found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
-        } else {
-            found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
-        };
+        let trusted = neighbours.is_trusted(socket.owner);
+        let whose = if trusted { String::new() } else { neighbours.whose(socket.owner) };
+        let place = format!("{}{whose}", subject.httpd_place());
+        found = found.fix(Fix { sure: single && trusted, kind: FixKind::Httpd, place, text, then: Then::Reload });
     }
     found
 }
 
+/// The same server by TCP, where its port is open.
+fn by_tcp(subject: &Subject, around: &Surroundings) -> Fix {
+    Fix {
+        sure: around.neighbours.is_port_trusted(subject.port),
+        kind: FixKind::Httpd,
+        place: format!("{}{}", subject.httpd_place(), around.neighbours.whose_port(subject.port)),
+        text: over_tcp(subject),
+        then: Then::Reload,
+    }
+}
+
 fn no_directory(subject: &Subject, dir: &Path, obstacle: &Obstacle, around: &Surroundings, who: &Who) -> Finding {
-    let found = finding("DBT0420", format!("The directory of the socket is not there: {}", obstacle.sentence(who)))
-        .not("not a stopped server as such: the directory itself is missing");
+    let found = finding("DBT0420", format!("The directory of the socket is not there: {}", obstacle.sentence(who)));
     let mut found = elsewhere(subject, around, found);
     if found.fixes.is_empty() {
         if around.neighbours.accepts([127, 0, 0, 1].into(), subject.port) {
-            return found.sure(FixKind::Httpd, subject.httpd_place(), over_tcp(subject), Then::Reload);
+            return found.fix(by_tcp(subject, around));
         }
         let quoted = shell(&dir.display().to_string());
         found = found.maybe(
@@ -212,7 +219,7 @@ fn socket_deleted(subject: &Subject, dir: &Path, around: &Surroundings) -> Findi
     .sure(FixKind::Shell, subject.server_shell(), control::restart(subject, around), Then::None)
     .not("not a stopped server: /proc/net/unix shows the process listening on a socket that has no file any more");
     if around.neighbours.accepts([127, 0, 0, 1].into(), subject.port) {
-        return found.maybe(FixKind::Httpd, subject.httpd_place(), over_tcp(subject), Then::Reload);
+        return found.fix(Fix { sure: false, ..by_tcp(subject, around) });
     }
     found
 }
@@ -232,12 +239,11 @@ fn private_tmp(subject: &Subject, dir: &Path) -> Finding {
 fn nobody_listens(subject: &Subject, path: &Path, around: &Surroundings) -> Finding {
     finding("DBT0424", format!("The socket {} is left over: no server listens on it", path.display()))
         .sure(FixKind::Shell, subject.server_shell(), control::start_left_over(subject, path, around), Then::None)
-        .not("not a permission: the kernel let us as far as the socket, and nobody listens")
-        .not("not pg_hba.conf and not the password: no server was reached")
+        .not("not a permission: the kernel let us as far as the socket (ECONNREFUSED)")
 }
 
 /// Modes allow it; a security module does not.
-fn denied(subject: &Subject, path: &Path, who: &Who) -> Finding {
+fn denied(path: &Path, who: &Who) -> Finding {
     let dir = path.parent().unwrap_or(path).display().to_string();
     match (who.confined_type(), &who.apparmor) {
         (Some(domain), _) => finding(
@@ -254,7 +260,7 @@ fn denied(subject: &Subject, path: &Path, who: &Who) -> Finding {
             ),
             Then::None,
         )
-        .maybe(FixKind::Shell, "a root shell on this machine", "setsebool -P daemons_enable_cluster_mode 0; ausearch -m avc -ts recent", Then::None),
+        .maybe(FixKind::Shell, "a root shell on this machine", "ausearch -m avc -ts recent", Then::None),
         (None, profile) => finding(
             "DBT0427",
             format!(
@@ -274,7 +280,6 @@ fn denied(subject: &Subject, path: &Path, who: &Who) -> Finding {
         ),
     }
     .not("not the modes of the directories or of the socket: they allow it")
-    .not(format!("not pg_hba.conf: {} was not reached", subject.server()))
 }
 
 fn queue_full(subject: &Subject, path: &Path) -> Finding {

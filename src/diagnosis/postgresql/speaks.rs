@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::draft::{Draft, finding};
 use super::reach::Surroundings;
 use super::subject::Subject;
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::{Finding, Fix, FixKind, Then};
 
 /// What came instead of S or N.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +150,14 @@ fn elsewhere(subject: &Subject, around: &Surroundings, mut found: Finding) -> Fi
     match others[..] {
         [port] if subject.local => {
             found.cause.push_str(&format!("; PostgreSQL on this machine listens on port {port}"));
-            found = found.sure(FixKind::Httpd, subject.httpd_place(), subject.directive_with_port(port), Then::Reload);
+            let neighbours = &around.neighbours;
+            found = found.fix(Fix {
+                sure: neighbours.is_port_trusted(port),
+                kind: FixKind::Httpd,
+                place: format!("{}{}", subject.httpd_place(), neighbours.whose_port(port)),
+                text: subject.directive_with_port(port),
+                then: Then::Reload,
+            });
         }
         [] if subject.port != 5432 => {
             let text = subject.directive_with_port(5432);

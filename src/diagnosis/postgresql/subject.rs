@@ -11,6 +11,7 @@ use crate::database::Table;
 use crate::database::postgresql::negotiate::Login;
 use crate::database::postgresql::settings::{Host, HostPort, PgSettings, SslMode};
 use crate::database::postgresql::socket::Address;
+use crate::diagnosis::{Fix, FixKind, Then};
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Subject {
     pub encrypted: bool,
     /// Was a password configured, inline or in a file?
     pub has_password: bool,
+    /// DBTestPasswordFile, where the password comes from there.
+    pub password_file: Option<String>,
     /// Does the server run on this machine?
     pub local: bool,
 }
@@ -81,6 +84,7 @@ impl Subject {
             seen_as,
             encrypted: false,
             has_password: settings.password.as_ref().is_some_and(|secret| !secret.reveal().is_empty()),
+            password_file: None,
             local,
             settings: settings.clone(),
         }
@@ -92,6 +96,7 @@ impl Subject {
             location: scene.circumstances.location.clone(),
             os_user: scene.who.user.clone(),
             table: Table::clone(&scene.settings.table),
+            password_file: scene.settings.password_file.clone(),
             ..Self::new(scene.target.settings(), host_index, address)
         }
     }
@@ -118,12 +123,36 @@ impl Subject {
         })
     }
 
-    /// The same with a password to be filled in.
-    pub fn directive_with_password(&self) -> String {
-        self.directive(|settings| {
-            settings.password = Some(crate::database::Secret::new("***"));
-            settings.inline_password = true;
-        })
+    /// Puts the right password where this configuration has it: into the file, if there is one, since a password in
+    /// both places is refused.
+    pub fn password(&self, sure: bool, when: &str) -> Fix {
+        let fix = |kind, place: String, text: String| Fix { sure, kind, place, text, then: Then::Reload };
+        let place = |place: &str| format!("{place}{when}");
+        match self.password_file.as_deref().map(|file| (file, file.strip_prefix("exec:"))) {
+            Some((_, Some(program))) => Fix {
+                // what the program prints is its own affair
+                sure: false,
+                ..fix(
+                    FixKind::Shell,
+                    place(
+                        "a root shell on this machine: DBTestPasswordFile runs this program (it must print the role's password)",
+                    ),
+                    format!("{} | wc -c", program.trim()),
+                )
+            },
+            Some((file, None)) => fix(
+                FixKind::Shell,
+                place("a root shell on this machine: the password is in this file (DBTestPasswordFile)"),
+                format!("umask 077 && printf '%s\\n' '<PASSWORD>' >{}", quote::shell(file)),
+            ),
+            None => {
+                let text = self.directive(|settings| {
+                    settings.password = Some(crate::database::Secret::new("***"));
+                    settings.inline_password = true;
+                });
+                fix(FixKind::Httpd, format!("{}{when}", self.httpd_place()), text)
+            }
+        }
     }
 
     /// The same with another sslmode.
@@ -173,7 +202,11 @@ impl Subject {
 
     /// Where a directive is to be put.
     pub fn httpd_place(&self) -> String {
-        format!("httpd's configuration, inside <Location {}>", self.location)
+        match &*self.location {
+            // a failure of the page's own is read without knowing where
+            "" => "httpd's configuration, in the place of DBTestDatabase".into(),
+            location => format!("httpd's configuration, inside <Location {location}>"),
+        }
     }
 
     /// Which shell, for a fix on the database's machine.
@@ -181,29 +214,26 @@ impl Subject {
         format!("a root shell on {}, which runs PostgreSQL", self.machine())
     }
 
-    /// libpq's connection string for this connection, without a password.
-    pub fn conninfo(&self) -> String {
-        let mut words = Vec::new();
-        match &self.place {
-            Place::Socket(dir) => words.push(format!("host={}", quote::conninfo(&dir.display().to_string()))),
-            Place::Tcp { host, .. } => words.push(format!("host={}", quote::conninfo(host))),
+    /// The very connection as a URI for psql, all of its parameters included, but without a password.
+    pub fn uri(&self) -> String {
+        let mut settings = self.settings.clone();
+        let mut host = settings.hosts.get(self.host_index).cloned();
+        if let (Some(host), Place::Socket(dir)) = (&mut host, &self.place) {
+            host.host = Host::SocketDir(dir.clone());
         }
-        if let Some(hostaddr) = self.settings.hosts.get(self.host_index).and_then(|host| host.hostaddr) {
-            words.push(format!("hostaddr={hostaddr}"));
-        }
-        words.push(format!("port={}", self.port));
-        words.push(format!("user={}", quote::conninfo(&self.role)));
-        words.push(format!("dbname={}", quote::conninfo(&self.database)));
-        if matches!(self.place, Place::Tcp { .. }) && self.settings.sslmode != SslMode::default() {
-            words.push(format!("sslmode={}", super::tls::name(self.settings.sslmode)));
-        }
-        words.join(" ")
+        settings.hosts = host.into_iter().collect();
+        settings.user = Some(self.role.clone());
+        settings.dbname = Some(self.database.clone());
+        // psql asks for them
+        (settings.password, settings.sslpassword) = (None, None);
+        // there is one host left
+        settings.load_balance_hosts = false;
+        settings.masked()
     }
 
     /// The connection as a command, as the user that fails; with a statement if there is one.
     pub fn psql(&self, statement: &str) -> String {
-        let mut command =
-            format!("runuser -u {} -- psql {}", quote::shell(&self.os_user), quote::shell(&self.conninfo()));
+        let mut command = format!("runuser -u {} -- psql {}", quote::shell(&self.os_user), quote::shell(&self.uri()));
         if !statement.is_empty() {
             command.push_str(" -c ");
             command.push_str(&quote::shell(statement));
@@ -257,7 +287,10 @@ pub mod tests {
         Subject {
             location: "/dbtest".into(),
             os_user: "www-data".into(),
-            settings: PgSettings::default(),
+            settings: PgSettings {
+                hosts: vec![HostPort { host: Host::Address([127, 0, 0, 1].into()), hostaddr: None, port: 5432 }],
+                ..PgSettings::default()
+            },
             host_index: 0,
             place: Place::Tcp { host: "127.0.0.1".into(), address: Some(IpAddr::from([127, 0, 0, 1])) },
             port: 5432,
@@ -267,6 +300,7 @@ pub mod tests {
             seen_as: Some(IpAddr::from([127, 0, 0, 1])),
             encrypted: false,
             has_password: true,
+            password_file: None,
             local: true,
         }
     }
@@ -288,7 +322,7 @@ pub mod tests {
     fn the_command_can_be_pasted() {
         assert_eq!(
             over_tcp().psql("SELECT 1"),
-            "runuser -u www-data -- psql 'host=127.0.0.1 port=5432 user=flasktest dbname=flasktestdb' -c 'SELECT 1'"
+            "runuser -u www-data -- psql postgresql://flasktest@127.0.0.1/flasktestdb -c 'SELECT 1'"
         );
     }
 

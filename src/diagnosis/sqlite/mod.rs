@@ -64,7 +64,7 @@ fn name_location(finding: &mut Finding, location: &str) {
 /// The module's own file, which the first visitor makes: its directory is there and may be written.
 fn is_yet_to_be_made(evidence: &Evidence) -> bool {
     let files = &evidence.files;
-    let absent = files.file.as_ref().is_some_and(|found| found.trouble == Trouble::Missing && found.at == files.path);
+    let absent = files.file.as_ref().is_some_and(|found| found.trouble == Trouble::Missing && found.is_last());
     absent && files.directory.is_none()
 }
 

@@ -61,6 +61,7 @@ fn settings(path: &Path) -> Resolved {
     Resolved {
         target,
         is_default_database: false,
+        password_file: None,
         table: Arc::new(Table::default()),
         page_size: 20,
         read_only: false,

@@ -32,6 +32,20 @@ pub static ENTRIES: &[Entry] = &[
         "Look at /etc/resolv.conf and /etc/nsswitch.conf.",
     ),
     entry(
+        "DBT0305",
+        "The resolver is kept from asking DNS",
+        "The name servers know the name; /etc/nsswitch.conf ends the search before it comes to them, as it does for .local with mDNS.",
+        "The name servers of /etc/resolv.conf, asked directly, give an address; the line hosts: has [NOTFOUND=return] before dns, or no dns.",
+        "Name the address with hostaddr, or correct the line hosts:.",
+    ),
+    entry(
+        "DBT0306",
+        "A file of the resolver cannot be read",
+        "httpd's user may not read /etc/resolv.conf, /etc/nsswitch.conf or /etc/hosts, so that it finds no name while root does.",
+        "The walk along the file's path, as this process.",
+        "Give everybody the right to read it, as on every system.",
+    ),
+    entry(
         "DBT0401",
         "PostgreSQL is not running",
         "Nothing on this machine listens on the configured port, and the port belongs to no other server.",
@@ -98,8 +112,8 @@ pub static ENTRIES: &[Entry] = &[
         "DBT0410",
         "No local port is left",
         "All local ports towards that address are in use or waiting to be free again.",
-        "connect gives EADDRNOTAVAIL.",
-        "Widen net.ipv4.ip_local_port_range; keep connections open instead of making one per request.",
+        "connect gives EADDRNOTAVAIL, and /proc/net/tcp shows as many connections to that address as there are local ports.",
+        "Find out who holds them; widen net.ipv4.ip_local_port_range.",
     ),
     entry(
         "DBT0411",
@@ -118,7 +132,7 @@ pub static ENTRIES: &[Entry] = &[
     entry(
         "DBT0413",
         "The server does not answer at all",
-        "Packets are dropped: a firewall or a cloud's security group.",
+        "Packets are dropped by a firewall or a cloud's security group, the machine is off, or the address is another's.",
         "connect gets no answer within its time.",
         "Allow this machine's address to the port in every firewall between.",
     ),
@@ -128,6 +142,20 @@ pub static ENTRIES: &[Entry] = &[
         "A process listens on this very address and port, and the connection is refused all the same.",
         "ECONNREFUSED; /proc/net/tcp shows the port open on the address that was tried.",
         "Allow this machine's address to the port.",
+    ),
+    entry(
+        "DBT0416",
+        "IPv6 is off on this machine",
+        "The host, or the address that its name has, is an IPv6 one; this machine has no address of that kind to come from.",
+        "EADDRNOTAVAIL, EAFNOSUPPORT or ENETUNREACH for an IPv6 address; /proc/net/if_inet6 has none that would do.",
+        "Name an IPv4 address, 127.0.0.1 for this machine.",
+    ),
+    entry(
+        "DBT0417",
+        "PostgreSQL is not on this machine",
+        "localhost, or a Unix socket, is this machine or container itself, and no PostgreSQL runs or is installed in it.",
+        "ECONNREFUSED or ENOENT from this machine; no program postgres in the usual places, no living socket, no port.",
+        "Name the server's machine; for a container the host or the service that runs the database.",
     ),
     entry(
         "DBT0419",

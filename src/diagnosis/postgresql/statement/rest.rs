@@ -199,7 +199,7 @@ pub(super) fn unknown(scene: &Scene, error: &ServerError) -> Finding {
     .maybe(
         FixKind::Shell,
         format!("{} (the server's log has the statement)", scene.subject.server_shell()),
-        "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
+        crate::diagnosis::postgresql::control::LOG,
         Then::None,
     )
 }

@@ -89,7 +89,7 @@ pub(super) fn alert(subject: &Subject, shake: &Handshake) -> Finding {
         .maybe(
             FixKind::Shell,
             format!("{} (the log has the server's side)", subject.server_shell()),
-            "tail -n 50 $(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* 2>/dev/null | head -n 1)",
+            crate::diagnosis::postgresql::control::LOG,
             Then::None,
         )
         .not("not pg_hba.conf and not the password: TLS comes first")

@@ -37,10 +37,10 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
             let fixes = moved(&evidence.files, who);
             return Some(verdict(Stage::Resolve, id::HIDDEN, cause, fixes, other_causes(evidence)));
         }
-        Trouble::NotSearchable if obstacle.at != obstacle.path => (id::NOT_SEARCHABLE, cures(evidence)),
+        Trouble::NotSearchable if !obstacle.is_last() => (id::NOT_SEARCHABLE, cures(evidence)),
         Trouble::WrongType("a directory") => (id::IS_A_DIRECTORY, databases_in(&obstacle.at)),
         Trouble::WrongType(_) => (id::NOT_A_FILE, vec![in_its_place(evidence)]),
-        Trouble::Selinux(_) if obstacle.at != obstacle.path => (id::SELINUX, cures(evidence)),
+        Trouble::Selinux(_) if !obstacle.is_last() => (id::SELINUX, cures(evidence)),
         _ => return None,
     };
     let stage = if matches!(obstacle.trouble, Trouble::WrongType(_)) { Stage::Reach } else { Stage::Resolve };
@@ -48,7 +48,7 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
 }
 
 fn is_the_file(obstacle: &Obstacle) -> bool {
-    obstacle.at == obstacle.path
+    obstacle.is_last()
 }
 
 fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
