@@ -13,6 +13,7 @@ mod applier;
 mod beyond;
 mod config;
 mod encryption;
+mod every_child;
 mod ground;
 mod healthy;
 mod host;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::applier::{Bench, run};
+use super::every_child;
 use super::record::Verdict;
 use crate::support::{Httpd, Mpm};
 
@@ -37,6 +38,11 @@ impl Site {
     }
 
     pub fn at(sql: &str, wrapper: &[&str], directives: &str) -> Self {
+        Self::served_by(Mpm::Prefork, sql, wrapper, directives)
+    }
+
+    /// With several processes, whose connections are as old as the fault.
+    pub fn served_by(mpm: Mpm, sql: &str, wrapper: &[&str], directives: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("site").tempdir_in("/var/tmp").expect("a directory in /var/tmp");
         let site = dir.path().join("data");
         let path = dir.path().display();
@@ -45,9 +51,10 @@ impl Site {
         if !sql.is_empty() {
             www_data(&file, sql);
         }
-        let httpd = Httpd::builder(Mpm::Prefork)
+        let httpd = Httpd::builder(mpm)
             .under(wrapper)
-            .mpm_conf("StartServers 1\nMinSpareServers 1\nMaxSpareServers 2\nMaxRequestWorkers 4")
+            .mpm_conf(every_child::mpm_conf(mpm))
+            .conf(every_child::ACCESS_LOG)
             .location(
                 "/dbtest",
                 &format!(
@@ -123,13 +130,33 @@ impl Site {
     #[track_caller]
     pub fn fault(self, ids: &[&str], make: impl FnOnce(&Self), step: &str, id: &str) {
         self.passes();
+        self.warm();
         let mut verdict = Verdict::of(ids);
         make(&self);
         let report = self.fails(step, id);
+        // the children meet the fault as well, and open what they can
+        self.warm();
         verdict.named();
         self.cure(&report);
         self.passes();
+        self.works_in_every_child();
         verdict.cured("yes");
+    }
+
+    /// Each process opens its connection, or what it can.
+    #[track_caller]
+    pub fn warm(&self) {
+        every_child::warm(&self.httpd, "/dbtest");
+    }
+
+    /// GET and POST, in each process.
+    #[track_caller]
+    pub fn works_in_every_child(&self) {
+        let conf = std::fs::read_to_string(self.httpd.root().join("httpd.conf")).expect("httpd.conf");
+        match conf.contains("DBTestReadOnly On") {
+            true => every_child::prove_reading(&self.httpd, "/dbtest"),
+            false => every_child::prove(&self.httpd, "/dbtest"),
+        }
     }
 
     /// The same for a fault that is there already.
@@ -140,6 +167,7 @@ impl Site {
         verdict.named();
         self.cure(&report);
         self.passes();
+        self.works_in_every_child();
         verdict.cured("yes");
     }
 

@@ -1,6 +1,7 @@
 //! Faults of the SQLite file: its path, its rights, its format, its locks, its table.
 
 use super::site::{Site, TABLE};
+use crate::support::Mpm;
 
 /// A fault that is made by commands.
 macro_rules! by_commands {
@@ -196,7 +197,27 @@ fn a_group_that_was_added_after_the_start() {
 #[test]
 fn a_location_that_only_reads_still_needs_the_directory_in_wal_mode() {
     let site = Site::at(&format!("PRAGMA journal_mode=wal; {TABLE}"), &[], "DBTestReadOnly On");
-    site.fault(&["extra-ro-wal"], |site| site.sh("chown root: $DIR"), "reach", "DBT0454");
+    site.sh("chown root: $DIR");
+    site.httpd.restart();
+    site.fault_now(&["extra-ro-wal"], "reach", "DBT0454");
+}
+
+/// SQLite opens what may not be written for reading, without a word: such a connection stays so when the file may be
+/// written again, and each child has one.
+#[test]
+fn connections_that_were_opened_for_reading_only_end_with_the_fault() {
+    for mpm in [Mpm::Prefork, Mpm::Event] {
+        for make in ["chown root: $DB; chmod 644 $DB", "chattr +i $DB", "chown -R root: $DIR; chmod 644 $DB"] {
+            let site = Site::served_by(mpm, TABLE, &[], "");
+            site.sh(make);
+            site.httpd.restart();
+            site.warm();
+            let (_, report) = site.check();
+            assert_eq!(site.httpd.get("/dbtest/").status, 200, "it can still be read");
+            site.cure(&report);
+            site.works_in_every_child();
+        }
+    }
 }
 
 #[test]

@@ -125,9 +125,14 @@ impl Open {
         self.driver.prepare_cached(sql).map_err(|error| self.schema_fault(what, &error))
     }
 
-    /// What SQLite refuses before it runs a statement is a matter of table and columns, or of the file.
+    /// What SQLite refuses before it runs a statement is a matter of table and columns, or of the file. A connection
+    /// that misses something is not used again: it remembers the schema, and does not see that a file was overwritten
+    /// by another that has counted as many changes.
     fn schema_fault(&self, what: &str, error: &rusqlite::Error) -> Error {
         let stage = if fault::is_plain(error) { Stage::Schema } else { fault::stage_of_opening(error) };
+        if stage == Stage::Schema {
+            self.broken.set(true);
+        }
         self.fault(stage, what, error)
     }
 
@@ -270,7 +275,15 @@ impl Connection for Open {
         {
             return Ok(answers);
         }
-        Ok(rows.iter().map(|(stuff, things)| self.insert_in_time(stuff, things)).collect())
+        let mut answers = Vec::with_capacity(rows.len());
+        for (stuff, things) in rows {
+            match self.insert_in_time(stuff, things) {
+                // nothing is done yet, and a new connection may do better
+                Err(error) if answers.is_empty() && self.broken.get() => return Err(error),
+                answer => answers.push(answer),
+            }
+        }
+        Ok(answers)
     }
 
     fn create_table(&mut self) -> Result<(), Error> {

@@ -76,13 +76,18 @@ pub fn stage_of_opening(error: &rusqlite::Error) -> Stage {
 }
 
 /// Whether the error is about the connection's files rather than about the statement: a new connection may do better.
+/// One that SQLite opened for reading only stays so for ever, whatever becomes of the file's rights.
 pub fn breaks(error: &rusqlite::Error) -> bool {
-    match code(error).map_or(0, |(code, _)| code) {
-        ffi::SQLITE_READONLY_DBMOVED => true,
-        code => {
-            matches!(code & 0xff, ffi::SQLITE_IOERR | ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_CANTOPEN)
-        }
-    }
+    let code = code(error).map_or(0, |(code, _)| code & 0xff);
+    matches!(
+        code,
+        ffi::SQLITE_READONLY
+            | ffi::SQLITE_PERM
+            | ffi::SQLITE_IOERR
+            | ffi::SQLITE_CORRUPT
+            | ffi::SQLITE_NOTADB
+            | ffi::SQLITE_CANTOPEN
+    )
 }
 
 /// Whether another connection's lock is in the way.

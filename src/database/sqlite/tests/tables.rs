@@ -57,7 +57,7 @@ fn a_missing_table_or_column_is_an_error_of_the_schema() {
         let error = connection.page(None, 20).unwrap_err();
         assert_eq!((error.stage, code(&error)), (Stage::Schema, 1), "{sql}");
         assert!(connection.ping().is_err_and(|error| error.stage == Stage::Schema), "{sql}");
-        assert!(connection.usable(), "{sql}: the connection is as good as before");
+        assert!(!connection.usable(), "{sql}: another connection may find what was made meanwhile");
     }
     let place = Place::with("CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT)");
     let mut connection = place.connect().unwrap();
