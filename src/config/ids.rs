@@ -1,5 +1,5 @@
 //! The ids of what is found in the configuration as a whole. Their meaning is in the catalogue
-//! (`diagnosis/configuration.rs`) and in docs/errors.md; an id is never given another one.
+//! (`diagnosis/engine/configuration.rs`) and in docs/errors.md; an id is never given another one.
 
 /// A handler of ours that no SetHandler of the server's own configuration set.
 pub const NOT_OF_THE_SERVER: &str = "DBT0180";

@@ -4,40 +4,30 @@
 //! met, and its part of the catalogue. One line in [`DIAGNOSES`] adds it; a kind without one is examined
 //! through what every connection can do ([`generic`]).
 
-mod acl;
 mod catalogue;
-mod changes;
-mod climb;
-mod configuration;
-mod cure;
-mod examiner;
-mod generic;
-mod json;
-mod mounts;
-mod path;
-mod posix;
+mod engine;
+mod host;
 mod postgresql;
 mod report;
 mod sqlite;
 #[cfg(test)]
 mod testing;
-mod text;
-mod who;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Resolved;
 use crate::database::{Error, Target};
+use engine::generic;
 
 pub use catalogue::{Entry, explain};
-pub use changes::{Change, Changes};
-pub use climb::{Climb, Trial};
-pub use examiner::Examiner;
-pub use json::json;
+pub use engine::changes::{Change, Changes};
+pub use engine::examiner::Examiner;
+pub use host::process::Who;
+pub use report::builder::{Climb, Trial};
+pub use report::json::json;
+pub use report::text::{Colour, afterwards, headline, instruction, one_line, text};
 pub use report::{Finding, Fix, FixKind, Report, State, Step, Then, Verdict};
-pub use text::{Colour, afterwards, headline, instruction, one_line, text};
-pub use who::Who;
 
 /// What an examination must know beside the settings.
 #[derive(Debug, Clone)]

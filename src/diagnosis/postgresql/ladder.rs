@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::time::Duration;
 
-use super::login;
 use super::subject::Subject;
-use super::trials;
 use crate::config::Resolved;
 use crate::database::postgresql::PgTarget;
 use crate::database::{Limits, Stage, Target};
-use crate::diagnosis::{Circumstances, Climb, Report, Trial, Who, generic};
+use crate::diagnosis::engine::generic;
+use crate::diagnosis::postgresql::gather::login;
+use crate::diagnosis::postgresql::gather::trials;
+use crate::diagnosis::{Circumstances, Climb, Report, Trial, Who};
 
 /// What every step of a climb needs to know.
 pub struct Scene<'a> {
@@ -58,7 +59,7 @@ fn config(scene: &Scene) -> crate::diagnosis::Step {
     trial.fact("role", &subject.role);
     trial.fact("database", &subject.database);
     trial.fact("table", scene.settings.table.to_string());
-    trial.fact("sslmode", super::tls::name(settings.sslmode));
+    trial.fact("sslmode", crate::diagnosis::postgresql::rules::tls::name(settings.sslmode));
     trial.fact("password", if settings.password.is_some() { "configured" } else { "none" });
     let suspicions = scene.target.suspicions();
     for suspicion in &suspicions {

@@ -6,35 +6,14 @@
 //! into a finding, by SQLSTATE, routine, errno, verify code, first bytes and catalogue, never by the wording
 //! of a message, which servers translate. `probes` are the connections beside, made after a failure only.
 
-mod admission;
-mod authentication;
 mod catalogue;
-mod control;
-mod draft;
-mod evidence;
-mod facts;
+mod gather;
 mod ladder;
-mod lasting;
-mod login;
-mod names;
-mod neighbours;
-mod pooler;
-mod privileges;
-mod probes;
 mod quick;
 mod quote;
-mod reach;
-mod refused;
-mod resolve;
-mod server;
-mod session;
-mod socket;
-mod speaks;
-mod statement;
+mod rules;
+mod server_commands;
 mod subject;
-mod table;
-mod tls;
-mod trials;
 
 use super::Diagnosis;
 

@@ -4,25 +4,26 @@
 use std::any::Any;
 use std::net::SocketAddr;
 
-use super::admission;
-use super::authentication;
-use super::facts::Facts;
-use super::names::Names;
-use super::reach::{self, Refusal, Surroundings};
-use super::resolve;
-use super::session;
-use super::socket;
-use super::speaks::{self, Silence};
-use super::statement::{self, Doing};
 use super::subject::{Place, Subject, address_in};
-use super::table;
-use super::tls::{self, Handshake};
 use crate::config::Resolved;
 use crate::database::postgresql::PgTarget;
 use crate::database::postgresql::settings::Host;
 use crate::database::postgresql::socket::Address;
 use crate::database::{Cause, Error, Stage, Table, Target};
-use crate::diagnosis::{Finding, Who, generic};
+use crate::diagnosis::engine::generic;
+use crate::diagnosis::postgresql::gather::facts::Facts;
+use crate::diagnosis::postgresql::gather::names::Names;
+use crate::diagnosis::postgresql::rules::admitted;
+use crate::diagnosis::postgresql::rules::authenticated;
+use crate::diagnosis::postgresql::rules::reach::{self, Refusal, Surroundings};
+use crate::diagnosis::postgresql::rules::resolve;
+use crate::diagnosis::postgresql::rules::schema;
+use crate::diagnosis::postgresql::rules::session;
+use crate::diagnosis::postgresql::rules::socket;
+use crate::diagnosis::postgresql::rules::speaks::{self, Silence};
+use crate::diagnosis::postgresql::rules::statement::{self, Doing};
+use crate::diagnosis::postgresql::rules::tls::{self, Handshake};
+use crate::diagnosis::{Finding, Who};
 
 /// The finding of a failure that the page met.
 pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding {
@@ -71,13 +72,13 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
             ),
         },
         Stage::Admitted => match &error.cause {
-            Cause::Server(refusal) => admission::refused(&subject, refusal, &admission::Probes::default()),
-            cause => admission::hung_up(&subject, matches!(cause, Cause::TimedOut(_))),
+            Cause::Server(refusal) => admitted::refused(&subject, refusal, &admitted::Probes::default()),
+            cause => admitted::hung_up(&subject, matches!(cause, Cause::TimedOut(_))),
         },
         Stage::Authenticated => match &error.cause {
-            Cause::Server(refusal) => authentication::refused(&subject, None, refusal),
-            Cause::Driver(text) => authentication::driver(&subject, text),
-            cause => authentication::hung_up(&subject, matches!(cause, Cause::TimedOut(_))),
+            Cause::Server(refusal) => authenticated::refused(&subject, None, refusal),
+            Cause::Driver(text) => authenticated::driver(&subject, text),
+            cause => authenticated::hung_up(&subject, matches!(cause, Cause::TimedOut(_))),
         },
         Stage::Session => match &error.cause {
             Cause::Server(refusal) => session::refused(&subject, refusal, session::Around::default()),
@@ -97,7 +98,7 @@ fn refusal(cause: &Cause) -> Refusal {
 }
 
 fn reached(subject: &Subject, error: &Error, who: &Who) -> Finding {
-    let around = super::login::around(std::path::Path::new("/"), subject, who, false);
+    let around = crate::diagnosis::postgresql::gather::login::around(std::path::Path::new("/"), subject, who, false);
     match &subject.place {
         Place::Socket(dir) => {
             let path = dir.join(format!(".s.PGSQL.{}", subject.port));
@@ -133,7 +134,7 @@ fn statement(subject: &Subject, error: &Error, stage: Stage) -> Finding {
     match &error.cause {
         // our own words, and so no server's translation
         Cause::Server(refusal) if error.doing.contains("creating table") && refusal.code == "42501" => {
-            table::may_not_create(subject)
+            schema::may_not_create(subject)
         }
         Cause::Server(refusal) => statement::by_error_alone(&scene, refusal),
         Cause::TimedOut(_) => statement::too_slow(&scene),

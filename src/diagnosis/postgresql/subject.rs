@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::ladder::Scene;
-use super::probes;
 use super::quote;
 use crate::database::Table;
 use crate::database::postgresql::negotiate::Login;
 use crate::database::postgresql::settings::{Host, HostPort, PgSettings, SslMode};
 use crate::database::postgresql::socket::Address;
+use crate::diagnosis::postgresql::gather::probes;
 use crate::diagnosis::{Fix, FixKind, Then};
 
 /// Where the server is.

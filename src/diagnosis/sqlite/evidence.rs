@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::files::Files;
-use super::header::{self, Header};
-use super::probe::{Blame, Insert, Probe, Session};
-use super::schema::Schema;
 use crate::config::Resolved;
 use crate::database::{Cause, Create, Error, Stage, Table, Target};
-use crate::diagnosis::who::Who;
+use crate::diagnosis::host::process::Who;
+use crate::diagnosis::sqlite::gather::files::Files;
+use crate::diagnosis::sqlite::gather::header::{self, Header};
+use crate::diagnosis::sqlite::gather::probe::{Blame, Insert, Probe, Session};
+use crate::diagnosis::sqlite::gather::schema::Schema;
 
 /// A failure: where it was met, and what came back.
 #[derive(Debug)]
@@ -175,9 +175,9 @@ impl Evidence {
         self.look_at_header();
         let damaged = self.code().is_some_and(|code| code & 0xff == rusqlite::ffi::SQLITE_CORRUPT);
         if damaged && self.files.has("-wal").is_some_and(|wal| wal.size > 0) {
-            self.without_wal = super::probe::is_whole_without_wal(&self.files.real);
+            self.without_wal = crate::diagnosis::sqlite::gather::probe::is_whole_without_wal(&self.files.real);
         } else if damaged {
-            self.strange = super::probe::strange_statement(&self.files.real);
+            self.strange = crate::diagnosis::sqlite::gather::probe::strange_statement(&self.files.real);
         }
     }
 

@@ -5,24 +5,19 @@
 //! belongs to, since SQLite itself cannot tell. Nothing is created or changed.
 
 mod catalogue;
-mod causes;
 mod evidence;
-mod files;
-mod header;
-mod locks;
-mod probe;
-mod rebuild;
-mod schema;
+mod gather;
+mod rules;
 #[cfg(test)]
 mod tests;
 
-use super::climb::{Climb, Trial};
-use super::cure::quote;
-use super::path::Trouble;
 use super::report::{Finding, FixKind, Report, State, Step};
 use super::{Circumstances, Diagnosis, Who};
 use crate::config::Resolved;
 use crate::database::{Error, Stage, Target};
+use crate::diagnosis::host::path::Trouble;
+use crate::diagnosis::host::path_fixes::quote;
+use crate::diagnosis::report::builder::{Climb, Trial};
 use evidence::Evidence;
 
 /// The diagnosis of SQLite.
@@ -31,9 +26,9 @@ pub static DIAGNOSIS: Diagnosis = Diagnosis { kind: "sqlite", ladder: climb, qui
 fn quick(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding {
     let who = Who::look_below(std::path::Path::new("/"));
     let evidence = Evidence::outside(who, target, settings).met(error, settings);
-    match causes::judge(&evidence) {
+    match rules::judge(&evidence) {
         Some(verdict) => verdict.finding,
-        None => super::generic::finding(error),
+        None => crate::diagnosis::engine::generic::finding(error),
     }
 }
 
@@ -82,7 +77,7 @@ fn unmade(mut climb: Climb, who: Step, evidence: &Evidence, target: &dyn Target)
 
 /// The ladder as a person reads it. Pure.
 fn report(mut climb: Climb, who: Step, evidence: &Evidence, target: &dyn Target) -> Report {
-    let verdict = causes::judge(evidence);
+    let verdict = rules::judge(evidence);
     let failed = verdict.as_ref().map(|verdict| verdict.stage);
     let mut steps = vec![config(evidence, target), who];
     steps.extend([Stage::Resolve, Stage::Reach, Stage::Speaks].map(|stage| passed(evidence, stage)));
@@ -114,7 +109,7 @@ fn report(mut climb: Climb, who: Step, evidence: &Evidence, target: &dyn Target)
     match verdict {
         Some(verdict) => climb.fail(failure(evidence, verdict.stage), verdict.finding),
         None => {
-            for finding in causes::warnings(evidence) {
+            for finding in rules::warnings(evidence) {
                 climb.warn(finding);
             }
             climb.finish()
@@ -238,7 +233,7 @@ fn failure(evidence: &Evidence, stage: Stage) -> Step {
         facts.extend(obstacle.facts());
     }
     if !facts.iter().any(|(name, _)| *name == "errno") {
-        facts.extend(evidence.errno().map(|errno| ("errno", super::path::errno_name(errno))));
+        facts.extend(evidence.errno().map(|errno| ("errno", crate::diagnosis::host::path::errno_name(errno))));
     }
     facts.extend(evidence.files.facts());
     let holders: Vec<String> = evidence
@@ -261,9 +256,11 @@ fn failure(evidence: &Evidence, stage: Stage) -> Step {
 /// The same as a command, run as the server's user.
 fn tried(evidence: &Evidence, stage: Stage) -> String {
     let path = quote(&evidence.files.path);
-    let user = super::cure::word(&evidence.who.user);
+    let user = crate::diagnosis::host::path_fixes::word(&evidence.who.user);
     let table = evidence.table.quoted();
-    let sqlite = |statement: String| format!("runuser -u {user} -- sqlite3 {path} {}", super::cure::word(&statement));
+    let sqlite = |statement: String| {
+        format!("runuser -u {user} -- sqlite3 {path} {}", crate::diagnosis::host::path_fixes::word(&statement))
+    };
     match stage {
         Stage::Resolve => format!("namei -l {path}"),
         Stage::Reach => {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::config::{Detail, Resolved};
 use crate::database::{Limits, Setting, Stage, Table, Target, parse};
-use crate::diagnosis::{Circumstances, Report, State, Verdict, examine, text};
+use crate::diagnosis::report::text;
+use crate::diagnosis::{Circumstances, Report, State, Verdict, examine};
 
 struct Site {
     dir: tempfile::TempDir,
@@ -51,7 +52,7 @@ impl Site {
 }
 
 fn shown(report: &Report) -> String {
-    text(report, crate::diagnosis::Colour::Never)
+    text::text(report, crate::diagnosis::Colour::Never)
 }
 
 fn settings(path: &Path) -> Resolved {

@@ -1,0 +1,95 @@
+//! The part of the catalogue about the configuration as a whole: what configtest finds, and a request that comes
+//! to a section which configtest does not see.
+
+use crate::config::ids;
+use crate::diagnosis::catalogue::Entry;
+
+/// In the order of [`ids`].
+pub static ENTRIES: &[Entry] = &[
+    Entry {
+        id: ids::NOT_OF_THE_SERVER,
+        title: "The handler was set elsewhere than in the server's own configuration",
+        meaning: "An .htaccess, an AddHandler or a rewrite rule asked for this module. It does not answer there: none of \
+                  the Require lines around its Locations would apply, and whoever may write an .htaccess would read and \
+                  write the server's databases.",
+        recognised: "The SetHandler that holds for the request is not a line of httpd.conf or of what it includes.",
+        fixes: "Write SetHandler dbtest and a Require into a <Location> of the server's configuration; remove the other.",
+    },
+    Entry {
+        id: ids::CONTRADICTION,
+        title: "Directives contradict each other",
+        meaning: "Each is right by itself, but they cannot hold together: the password stands both in DBTestDatabase and in \
+                  a DBTestPasswordFile, which may be inherited from an outer section.",
+        recognised: "Reading DBTestDatabase with the other directives of its section and of the sections around it.",
+        fixes: "Remove one of the two. httpd -t -D DUMP_DBTEST shows where each is written.",
+    },
+    Entry {
+        id: ids::UNDER_DOCUMENT_ROOT,
+        title: "A browser could download the database",
+        meaning: "The SQLite file is under a DocumentRoot. Whoever asks for its address gets all of it.",
+        recognised: "The path of the file begins with a DocumentRoot, symbolic links followed in both.",
+        fixes: "Move the file to a directory of its own, such as /var/lib/dbtest, that the server's user may write to.",
+    },
+    Entry {
+        id: ids::MISSING,
+        title: "The SQLite file or its directory is missing",
+        meaning: "A database that is named is never created by a request. A missing file is a warning, since it can be \
+                  created; a missing directory is an error.",
+        recognised: "stat of the path in DBTestDatabase, and of the directory that it is in.",
+        fixes: "Correct the path; or make the directory for the server's user, then httpd -t -D DBTEST_INIT.",
+    },
+    Entry {
+        id: ids::OFFLINE,
+        title: "Something that the database's settings name is not usable",
+        meaning: "A certificate, a key or a database file is missing, cannot be read, or is not what it should be.",
+        recognised: "Opening what DBTestDatabase names, as the user who starts httpd, without the network.",
+        fixes: "The message names the file and the parameter that names it.",
+    },
+    Entry {
+        id: ids::INLINE_PASSWORD,
+        title: "The password stands in httpd's configuration",
+        meaning: "Whoever may read that file sees it, and so does whoever may see server-info or httpd -t -D DUMP_CONFIG.",
+        recognised: "DBTestDatabase holds a password.",
+        fixes: "Put it, and nothing else, into a file of mode 600 that belongs to root, and write DBTestPasswordFile FILE.",
+    },
+    Entry {
+        id: ids::SUSPICION,
+        title: "A value that was hardly meant",
+        meaning: "A template's placeholder such as user:password@localhost/dbname was left in, or a parameter has no effect.",
+        recognised: "The text of DBTestDatabase alone.",
+        fixes: "Fill in what is yours. If it is meant, the warning can be left alone.",
+    },
+    Entry {
+        id: ids::OPEN,
+        title: "Everybody may reach the page",
+        meaning: "No Require restricts who may read and add rows of the database.",
+        recognised: "The Require, Allow and Deny lines of the Location and of those that hold it.",
+        fixes: "Write Require local, Require ip, Require valid-user or what suits in the Location.",
+    },
+    Entry {
+        id: ids::IDLE_CONNECTIONS,
+        title: "More connections than threads",
+        meaning: "A child never uses more connections at once than it has threads; under prefork that is one.",
+        recognised: "DBTestConnections against ThreadsPerChild.",
+        fixes: "Lower DBTestConnections.",
+    },
+    Entry {
+        id: ids::NO_EFFECT,
+        title: "A directive without effect",
+        meaning: "Another directive of the same place leaves it nothing to do.",
+        recognised: "The values that hold in this place: httpd -t -D DUMP_DBTEST.",
+        fixes: "Remove the one that is not meant.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::ENTRIES;
+
+    #[test]
+    fn every_id_of_the_configuration_is_explained() {
+        let source = include_str!("../../config/ids.rs");
+        let ids: Vec<&str> = source.split('"').filter(|text| text.starts_with("DBT")).collect();
+        assert_eq!(ids, ENTRIES.iter().map(|entry| entry.id).collect::<Vec<_>>());
+    }
+}

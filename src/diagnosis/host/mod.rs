@@ -1,0 +1,9 @@
+//! This process and this machine, as every kind of database meets them: the user and its groups, the walk along a
+//! path, ACLs, mounts. Knows no kind.
+
+pub mod acl;
+pub mod mounts;
+pub mod path;
+pub mod path_fixes;
+pub mod posix;
+pub mod process;

@@ -1,0 +1,58 @@
+//! What came back, as facts for a report: every field that the server sent, the errno, the first bytes.
+
+use crate::database::{Cause, ServerError};
+use crate::diagnosis::host::path::errno_name;
+
+/// Every field of a server's error that is there.
+pub fn of_server(error: &ServerError) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("severity", error.severity.clone()), ("sqlstate", error.code.clone())];
+    facts.push(("message", error.message.clone()));
+    let optional = [
+        ("detail", &error.detail),
+        ("hint", &error.hint),
+        ("context", &error.context),
+        ("schema", &error.schema),
+        ("table", &error.table),
+        ("column", &error.column),
+        ("datatype", &error.datatype),
+        ("constraint", &error.constraint),
+        ("file", &error.file),
+        ("routine", &error.routine),
+    ];
+    facts.extend(optional.into_iter().filter_map(|(name, value)| value.clone().map(|value| (name, value))));
+    if let Some(line) = error.line {
+        facts.push(("line", line.to_string()));
+    }
+    if let Some(position) = error.position {
+        facts.push(("position", position.to_string()));
+    }
+    if let Some((position, query)) = &error.internal {
+        facts.push(("internal_position", position.to_string()));
+        facts.push(("internal_query", query.clone()));
+    }
+    facts.retain(|(_, value)| !value.is_empty());
+    facts
+}
+
+/// The facts of any cause.
+pub fn of_cause(cause: &Cause) -> Vec<(&'static str, String)> {
+    match cause {
+        Cause::Server(error) => of_server(error),
+        Cause::Io(error) => {
+            let errno = error.raw_os_error().map(|errno| ("errno", errno_name(errno)));
+            errno.into_iter().chain([("error", error.to_string())]).collect()
+        }
+        Cause::TimedOut(limit) => vec![("timed_out_after_ms", limit.as_millis().to_string())],
+        Cause::Resolver { code, name, text } => {
+            vec![("eai", format!("{name} ({code})")), ("error", text.clone())]
+        }
+        Cause::Tls { verify, text } => {
+            let code = (*verify != 0).then(|| ("verify_code", verify.to_string()));
+            code.into_iter().chain([("error", text.clone())]).collect()
+        }
+        Cause::Foreign(bytes) => vec![("first_bytes", bytes.escape_ascii().to_string())],
+        Cause::Closed => vec![("error", "the other side closed the connection".into())],
+        Cause::Driver(text) => vec![("error", text.clone())],
+        Cause::Sqlite { .. } => Vec::new(),
+    }
+}

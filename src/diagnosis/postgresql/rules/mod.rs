@@ -1,0 +1,17 @@
+//! What the evidence means: a file for each step, from the name's lookup to a commit that lasts.
+
+pub mod admitted;
+pub mod authenticated;
+pub mod durable;
+pub mod poolers;
+pub mod privileges;
+pub mod reach;
+pub mod refused;
+pub mod resolve;
+pub mod schema;
+pub mod server;
+pub mod session;
+pub mod socket;
+pub mod speaks;
+pub mod statement;
+pub mod tls;

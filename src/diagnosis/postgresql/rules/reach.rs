@@ -1,0 +1,407 @@
+//! Reading a TCP connection that did not come about: the errno of each address, and what this machine
+//! itself can say about the server (see [`crate::diagnosis::postgresql::gather::neighbours`]).
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::database::postgresql::settings::Host;
+use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
+use crate::diagnosis::postgresql::rules::refused::refused;
+use crate::diagnosis::postgresql::subject::{Place, Subject};
+use crate::diagnosis::report::finding::{Draft, finding};
+use crate::diagnosis::{Finding, Fix, FixKind, Then};
+
+/// How one address answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// errno of connect(2) or socket(2).
+    Errno(i32),
+    /// No answer within this time.
+    TimedOut(Duration),
+}
+
+/// What else is known on this machine.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    pub neighbours: Neighbours,
+    /// Those of `neighbours.likely_ports()` that answered as PostgreSQL does.
+    pub postgres_ports: BTreeSet<u16>,
+    /// /sys/fs/selinux/enforce is 1.
+    pub selinux_enforcing: bool,
+    /// /proc/self/attr/current.
+    pub domain: String,
+    /// The next machine on the way out, which for a container is its host.
+    pub gateway: Option<IpAddr>,
+    /// It answers on the configured port as PostgreSQL does.
+    pub gateway_speaks: bool,
+}
+
+/// Every address was tried, none accepted: `attempts` has at least one.
+pub fn tcp(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surroundings) -> Finding {
+    // an address of a family that this machine does not have says nothing about the server
+    let telling = attempts.iter().find(|(address, refusal)| !is_without_ipv6(*address, *refusal, around));
+    let Some((address, refusal)) = telling.or(attempts.first()).copied() else {
+        return finding("DBT0419", format!("No address of {} could be tried", subject.server()));
+    };
+    let many = attempts.len() > 1;
+    let all = |errno| attempts.iter().all(|(_, refusal)| *refusal == Refusal::Errno(errno));
+    let mut found = if many && attempts.iter().any(|(_, r)| *r == Refusal::Errno(libc::ECONNREFUSED)) {
+        refused(subject, attempts, around)
+    } else {
+        match refusal {
+            Refusal::Errno(libc::ECONNREFUSED) => refused(subject, attempts, around),
+            _ if is_without_ipv6(address, refusal, around) => no_ipv6(subject, address, around),
+            Refusal::Errno(libc::EACCES) => forbidden(subject, address, around),
+            Refusal::Errno(libc::EPERM) => filtered_here(subject, address),
+            Refusal::Errno(libc::ENETUNREACH) => no_route(subject, attempts),
+            Refusal::Errno(libc::EHOSTUNREACH | libc::EHOSTDOWN) => host_unreachable(subject, address),
+            Refusal::Errno(libc::EADDRNOTAVAIL) => no_port_left(subject, address, around),
+            Refusal::Errno(libc::EMFILE | libc::ENFILE) => no_descriptor(subject, refusal),
+            Refusal::Errno(libc::ETIMEDOUT) | Refusal::TimedOut(_) => silent(subject, address, refusal),
+            Refusal::Errno(libc::EAFNOSUPPORT) => no_route(subject, attempts),
+            Refusal::Errno(errno) => other(subject, address, errno),
+        }
+    };
+    if many && !all(libc::ECONNREFUSED) {
+        let each: Vec<String> =
+            attempts.iter().map(|(address, refusal)| format!("{}: {}", address.ip(), describe(*refusal))).collect();
+        found.cause = format!("{} ({})", found.cause, each.join(", "));
+    }
+    found
+}
+
+/// An errno or a time, for a sentence.
+pub fn describe(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Errno(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+        Refusal::TimedOut(limit) => format!("no answer within {limit:?}"),
+    }
+}
+
+fn forbidden(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
+    let target = address.ip();
+    if around.selinux_enforcing {
+        let port = subject.port;
+        let boolean = "setsebool -P httpd_can_network_connect_db 1";
+        let found = finding(
+            "DBT0406",
+            format!(
+                "SELinux forbids this httpd (domain {}) to connect to {} over the network",
+                if around.domain.is_empty() { "unknown" } else { &around.domain },
+                subject.server()
+            ),
+        )
+        .not("not pg_hba.conf and not the firewall: connect(2) itself was denied with EACCES, SELinux is enforcing");
+        return if port == 5432 {
+            found.sure(FixKind::Shell, "a root shell on this machine", boolean, Then::None)
+        } else {
+            let label = format!(
+                "{boolean} && (semanage port -a -t postgresql_port_t -p tcp {port} || semanage port -m -t postgresql_port_t -p tcp {port})"
+            );
+            found.sure(FixKind::Shell, "a root shell on this machine", label, Then::None)
+        };
+    }
+    finding(
+        "DBT0407",
+        format!(
+            "This machine may not connect to {target}: a prohibiting route, a security module or a broadcast address (EACCES)"
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (ip route get shows the route that prohibits)",
+        format!("ip route del prohibit {target}"),
+        Then::None,
+    )
+    .not("not SELinux: /sys/fs/selinux/enforce does not say 1")
+}
+
+fn filtered_here(subject: &Subject, address: SocketAddr) -> Finding {
+    let (ip, port) = (address.ip(), subject.port);
+    finding(
+        "DBT0412",
+        format!("A firewall rule of this machine itself forbids connections to {ip} port {port} (EPERM)"),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (nft list ruleset shows the rule in the output chain)",
+        accept_rule("OUTPUT", "-d", ip, port),
+        Then::None,
+    )
+    .not("not PostgreSQL and not the network: no packet left this machine")
+}
+
+pub fn accept_rule(chain: &str, side: &str, ip: IpAddr, port: u16) -> String {
+    let tool = if ip.is_ipv4() { "iptables" } else { "ip6tables" };
+    format!("{tool} -I {chain} -p tcp {side} {ip} --dport {port} -j ACCEPT")
+}
+
+fn no_route(subject: &Subject, attempts: &[(SocketAddr, Refusal)]) -> Finding {
+    let only_v6 = attempts.iter().all(|(address, _)| address.is_ipv6());
+    let family = if only_v6 {
+        "; it has IPv6 addresses only, and this machine has no IPv6 route"
+    } else {
+        "; ip route get shows what is missing"
+    };
+    let found = finding("DBT0408", format!("This machine has no route to {}{family}", subject.server()))
+        .not("not PostgreSQL and not a firewall: the kernel itself knows no way (ENETUNREACH), no packet left");
+    let ip = attempts[0].0.ip();
+    let length = if ip.is_ipv4() { 32 } else { 128 };
+    found.maybe(
+        FixKind::Shell,
+        "a root shell on this machine (if the address is behind the default interface)",
+        format!(
+            "ip {} route add {ip}/{length} dev \"$(ls /sys/class/net | grep -v '^lo$' | head -n1)\"",
+            if ip.is_ipv4() { "-4" } else { "-6" }
+        ),
+        Then::None,
+    )
+}
+
+fn host_unreachable(subject: &Subject, address: SocketAddr) -> Finding {
+    let (ip, port) = (address.ip(), subject.port);
+    finding(
+        "DBT0409",
+        format!(
+            "{} cannot be reached: a router or firewall on the way rejects it, or the machine is not there (EHOSTUNREACH)",
+            subject.server()
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        format!("a root shell on {}, or the firewall in front of it", subject.machine()),
+        accept_rule("INPUT", "-s", subject.seen_as.unwrap_or(ip), port),
+        Then::None,
+    )
+}
+
+/// IPv6 is switched off here: no socket of its kind, or no address of this machine's to connect from.
+fn is_without_ipv6(address: SocketAddr, refusal: Refusal, around: &Surroundings) -> bool {
+    let errnos = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT, libc::ENETUNREACH];
+    let errno = matches!(refusal, Refusal::Errno(errno) if errnos.contains(&errno));
+    address.is_ipv6() && errno && !around.neighbours.has_ipv6(address.ip())
+}
+
+fn no_ipv6(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
+    let ip = address.ip();
+    let found = finding(
+        "DBT0416",
+        format!("{ip} is an IPv6 address, and this machine has none to come from: IPv6 is off here, or has the loopback only"),
+    )
+    .not(format!("not PostgreSQL: the kernel has no address to come from towards {ip} (/proc/net/if_inet6)"));
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    if !ip.is_loopback() {
+        return found.maybe(
+            FixKind::Shell,
+            "a root shell on this machine (does the server's name have an IPv4 address? then name that)",
+            match &subject.place {
+                Place::Tcp { host, .. } => {
+                    format!("timeout 10 getent ahostsv4 {}", crate::diagnosis::postgresql::quote::shell(host))
+                }
+                Place::Socket(_) => "ip address".into(),
+            },
+            Then::None,
+        );
+    }
+    let text = subject.directive(|settings| {
+        if let Some(host) = settings.hosts.get_mut(subject.host_index) {
+            (host.host, host.hostaddr) = (Host::Address(loopback), None);
+        }
+    });
+    let neighbours = &around.neighbours;
+    let sure = neighbours.accepts(loopback, subject.port) && neighbours.is_port_trusted(subject.port);
+    let place = format!("{}{}", subject.httpd_place(), neighbours.whose_port(subject.port));
+    found.fix(Fix { sure, kind: FixKind::Httpd, place, text, then: Then::Reload })
+}
+
+fn no_port_left(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
+    let used = around.neighbours.connections_to(address);
+    let Some((first, last)) = around.neighbours.port_range.filter(|(first, last)| used + 2 > usize::from(last - first))
+    else {
+        return finding(
+            "DBT0419",
+            format!("Connecting to {} failed: this machine cannot use an address or port for it (EADDRNOTAVAIL); why is open", subject.server()),
+        )
+        .maybe(
+            FixKind::Shell,
+            "a root shell on this machine",
+            format!("ip address; timeout 10 ip route get {}; ss -s", address.ip()),
+            Then::None,
+        );
+    };
+    finding(
+        "DBT0410",
+        format!(
+            "This machine has no free local port left for connections to {}: {used} are in use or waiting, of {first} to {last}",
+            address.ip()
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (who holds them?)",
+        format!("ss -tanp dst {} | awk '{{print $1, $6}}' | sort | uniq -c | sort -rn | head", address.ip()),
+        Then::None,
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (widens the range of ports)",
+        "printf 'net.ipv4.ip_local_port_range = 15000 60999\nnet.ipv4.tcp_tw_reuse = 1\n' \
+         >/etc/sysctl.d/60-mod-dbtest.conf && sysctl -p /etc/sysctl.d/60-mod-dbtest.conf",
+        Then::None,
+    )
+    .not("not a missing address of this machine's: its other connections to there have one (/proc/net/tcp)")
+}
+
+pub fn no_descriptor(subject: &Subject, refusal: Refusal) -> Finding {
+    finding(
+        "DBT0411",
+        format!("httpd has no file descriptor left for a connection to {}: {}", subject.server(), describe(refusal)),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine (systemd unit apache2 on Debian, httpd elsewhere; a leak would come back)",
+        "u=apache2; systemctl cat $u >/dev/null 2>&1 || u=httpd; mkdir -p /etc/systemd/system/$u.service.d && \
+         printf '[Service]\\nLimitNOFILE=65536\\n' >/etc/systemd/system/$u.service.d/mod-dbtest.conf && \
+         systemctl daemon-reload",
+        Then::Restart,
+    )
+    .not("not PostgreSQL: the limit is of this process (/proc/self/limits)")
+}
+
+fn silent(subject: &Subject, address: SocketAddr, refusal: Refusal) -> Finding {
+    let (ip, port) = (address.ip(), subject.port);
+    let from = subject.seen_as.unwrap_or(ip);
+    let tool = if ip.is_ipv4() { "iptables" } else { "ip6tables" };
+    let place = if subject.local {
+        "a root shell on this machine: its own firewall drops the packets (nft list ruleset)".to_owned()
+    } else {
+        format!("a root shell on {}; in a cloud, its security group", subject.machine())
+    };
+    finding(
+        "DBT0413",
+        format!(
+            "{} does not answer at all ({}): a firewall or security group drops the packets, the machine is off, or the address is not the server's",
+            subject.server(),
+            describe(refusal)
+        ),
+    )
+    .maybe(FixKind::Shell, place, format!("{tool} -I INPUT -p tcp -s {from} --dport {port} -j ACCEPT"), Then::None)
+    .maybe(
+        FixKind::Shell,
+        format!("a root shell on {} (with ufw)", subject.machine()),
+        format!("ufw allow proto tcp from {from} to any port {port}"),
+        Then::None,
+    )
+    .maybe(
+        FixKind::Shell,
+        format!("a root shell on {} (with firewalld)", subject.machine()),
+        format!("firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload"),
+        Then::None,
+    )
+    .not("not a stopped PostgreSQL on a machine that is up: its kernel would refuse at once")
+}
+
+fn other(subject: &Subject, address: SocketAddr, errno: i32) -> Finding {
+    finding(
+        "DBT0419",
+        format!("Connecting to {} failed: {}", subject.server(), std::io::Error::from_raw_os_error(errno)),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine",
+        format!("ip route get {}; nft list ruleset; journalctl -k -n 50", address.ip()),
+        Then::None,
+    )
+}
+
+/// The Unix socket of the configured server, where TCP was asked for.
+pub fn place_is_loopback(subject: &Subject) -> bool {
+    matches!(&subject.place, Place::Tcp { address: Some(address), .. } if address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::postgresql::gather::neighbours::{Listener, SocketFile};
+    use crate::diagnosis::postgresql::subject::tests::over_tcp;
+
+    fn attempt(address: &str, errno: i32) -> (SocketAddr, Refusal) {
+        (SocketAddr::new(address.parse().unwrap(), 5432), Refusal::Errno(errno))
+    }
+
+    fn socket(port: u16, alive: bool, lock: bool) -> SocketFile {
+        SocketFile { dir: "/run/postgresql".into(), port, alive, file: true, lock, owner: Some(0) }
+    }
+
+    #[test]
+    fn refused_means_stopped_elsewhere_or_another_port_by_what_listens() {
+        let attempts = [attempt("127.0.0.1", libc::ECONNREFUSED)];
+        let mut around = Surroundings::default();
+        assert_eq!(tcp(&over_tcp(), &attempts, &around).id, "DBT0401");
+        around.postgres_ports.insert(5433);
+        let found = tcp(&over_tcp(), &attempts, &around);
+        assert_eq!((found.id, found.fixes[0].sure), ("DBT0402", true));
+        around.neighbours.sockets.push(socket(5432, true, true));
+        assert_eq!(tcp(&over_tcp(), &attempts, &around).fixes[0].text, "listen_addresses = 'localhost'");
+        around.neighbours.listening.push(Listener { address: "10.0.0.5".parse().unwrap(), port: 5432, owner: 0 });
+        assert_eq!(tcp(&over_tcp(), &attempts, &around).id, "DBT0403");
+    }
+
+    #[test]
+    fn a_cluster_that_is_configured_here_is_stopped_not_elsewhere() {
+        let mut around = Surroundings::default();
+        around.postgres_ports.insert(5433);
+        around.neighbours.clusters.push(("15".into(), "main".into(), 5432));
+        let found = tcp(&over_tcp(), &[attempt("127.0.0.1", libc::ECONNREFUSED)], &around);
+        assert_eq!((found.id, found.fixes[0].text.as_str()), ("DBT0401", "pg_ctlcluster 15 main start"));
+    }
+
+    #[test]
+    fn each_errno_has_its_finding() {
+        let id = |errno| tcp(&over_tcp(), &[attempt("203.0.113.5", errno)], &Surroundings::default()).id;
+        assert_eq!(id(libc::EACCES), "DBT0407");
+        assert_eq!(id(libc::ENETUNREACH), "DBT0408");
+        assert_eq!(id(libc::EHOSTUNREACH), "DBT0409");
+        assert_eq!(id(libc::EADDRNOTAVAIL), "DBT0419", "nobody counted the ports");
+        assert_eq!(id(libc::EMFILE), "DBT0411");
+        assert_eq!(id(libc::EPERM), "DBT0412");
+        assert_eq!(id(libc::ETIMEDOUT), "DBT0413");
+        assert_eq!(id(libc::EINVAL), "DBT0419");
+    }
+
+    #[test]
+    fn no_address_of_ours_is_told_from_no_port_left() {
+        let with = |address: &str, neighbours| {
+            let around = Surroundings { neighbours, ..Surroundings::default() };
+            tcp(&over_tcp(), &[attempt(address, libc::EADDRNOTAVAIL)], &around)
+        };
+        let far: SocketAddr = "203.0.113.5:5432".parse().unwrap();
+        let full = Neighbours { port_range: Some((40000, 40001)), connections: vec![far; 2], ..Neighbours::default() };
+        assert_eq!(with("203.0.113.5", full).id, "DBT0410");
+        let listener = |owner| Listener { address: "127.0.0.1".parse().unwrap(), port: 5432, owner };
+        let here =
+            |owner| Neighbours { listening: vec![listener(owner)], trusted: [0].into(), ..Neighbours::default() };
+        let found = with("::1", here(0));
+        assert_eq!((found.id, found.fixes[0].sure), ("DBT0416", true));
+        assert!(found.fixes[0].text.contains("//127.0.0.1/"), "{}", found.fixes[0].text);
+        assert!(!with("::1", here(1001)).fixes[0].sure, "another user's process would get the password");
+    }
+
+    #[test]
+    fn what_another_user_runs_is_never_sure_and_its_owner_is_named() {
+        let mut around = Surroundings { postgres_ports: [5433].into(), ..Surroundings::default() };
+        around.neighbours.listening.push(Listener { address: "127.0.0.1".parse().unwrap(), port: 5433, owner: 1001 });
+        around.neighbours.names.insert(1001, "carol".into());
+        let found = tcp(&over_tcp(), &[attempt("127.0.0.1", libc::ECONNREFUSED)], &around);
+        assert!(!found.fixes[0].sure && found.fixes[0].place.contains("user carol, uid 1001"), "{:?}", found.fixes[0]);
+    }
+
+    #[test]
+    fn selinux_is_named_when_it_enforces() {
+        let around = Surroundings { selinux_enforcing: true, domain: "httpd_t".into(), ..Surroundings::default() };
+        let found = tcp(&over_tcp(), &[attempt("127.0.0.1", libc::EACCES)], &around);
+        assert_eq!(found.id, "DBT0406");
+        assert_eq!(found.fixes[0].text, "setsebool -P httpd_can_network_connect_db 1");
+    }
+}

@@ -1,0 +1,202 @@
+//! The files that the settings name: can they serve, and what lies beside them that could?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::x509::X509;
+
+use crate::database::postgresql::certificate::Peer;
+use crate::database::postgresql::settings::RootCert;
+use crate::diagnosis::host::path::{Need, first_obstacle};
+use crate::diagnosis::host::path_fixes::cure;
+use crate::diagnosis::postgresql::quote::shell;
+use crate::diagnosis::postgresql::subject::Subject;
+use crate::diagnosis::report::finding::{Draft, finding};
+use crate::diagnosis::{Finding, FixKind, Then, Who};
+
+/// A file that the settings name and that cannot serve.
+pub(super) fn files(subject: &Subject, who: &Who) -> Option<Finding> {
+    let settings = &subject.settings;
+    let root = match &settings.sslrootcert {
+        Some(RootCert::File(path)) => Some(path),
+        _ => None,
+    };
+    let named = [
+        ("sslrootcert", root),
+        ("sslcert", settings.sslcert.as_ref()),
+        ("sslkey", settings.sslkey.as_ref()),
+        ("sslcrl", settings.sslcrl.as_ref()),
+    ];
+    for (key, path) in named {
+        let Some(path) = path else { continue };
+        if let Some(obstacle) = first_obstacle(path, Need::Read, who) {
+            let mut found = finding("DBT0610", format!("The file of {key} cannot be read: {}", obstacle.sentence(who)))
+                .not("not the certificate as such: it was not even read");
+            if key == "sslkey" {
+                let group = shell(&who.group);
+                let file = shell(&path.display().to_string());
+                found = found.sure(
+                    FixKind::Shell,
+                    "a root shell on this machine",
+                    format!("chown root:{group} {file} && chmod 640 {file}"),
+                    Then::None,
+                );
+            } else if let Some(fix) = cure(&[obstacle], who) {
+                found.fixes.push(fix);
+            }
+            return Some(found);
+        }
+    }
+    root.and_then(|path| no_certificate(subject, path)).or_else(|| key_trouble(subject, who))
+}
+
+/// sslrootcert has no certificate in it.
+pub(super) fn no_certificate(subject: &Subject, path: &Path) -> Option<Finding> {
+    let good = fs::read(path).ok().and_then(|pem| X509::stack_from_pem(&pem).ok()).is_some_and(|list| !list.is_empty());
+    if good {
+        return None;
+    }
+    let found = finding("DBT0611", format!("{} (sslrootcert) holds no certificate in PEM form", path.display()))
+        .not("not an unreadable file: it was read, and there is no BEGIN CERTIFICATE in it");
+    let beside = certificates_beside(path);
+    let single = beside.len() == 1;
+    Some(beside.into_iter().fold(found, |found, (other, _)| {
+        let text = subject.directive(|settings| settings.sslrootcert = Some(RootCert::File(other)));
+        if single {
+            found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+        } else {
+            found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+        }
+    }))
+}
+
+/// The client's key: readable by others, or not the certificate's.
+pub(super) fn key_trouble(subject: &Subject, who: &Who) -> Option<Finding> {
+    use std::os::unix::fs::MetadataExt;
+    let (cert, key) = (subject.settings.sslcert.as_ref()?, subject.settings.sslkey.as_ref()?);
+    let metadata = key.metadata().ok()?;
+    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    let file = shell(&key.display().to_string());
+    if metadata.mode() & forbidden != 0 {
+        let text = if metadata.uid() == who.uid {
+            format!("chmod 600 {file}")
+        } else {
+            format!("chown root:{} {file} && chmod 640 {file}", shell(&who.group))
+        };
+        return Some(
+            finding(
+                "DBT0612",
+                format!(
+                    "The key {} (sslkey) may be read by others (mode {:04o}), and so is not used",
+                    key.display(),
+                    metadata.mode() & 0o7777
+                ),
+            )
+            .sure(FixKind::Shell, "a root shell on this machine", text, Then::None)
+            .not("not the server: the handshake did not begin"),
+        );
+    }
+    let certificate = X509::from_pem(&fs::read(cert).ok()?).ok();
+    let private = PKey::private_key_from_pem(&fs::read(key).ok()?).ok();
+    let matches = match (&certificate, &private) {
+        (Some(certificate), Some(private)) => certificate.public_key().is_ok_and(|public| public.public_eq(private)),
+        // an encrypted key: OpenSSL itself will tell
+        (Some(_), None) => return None,
+        (None, _) => false,
+    };
+    if matches {
+        return None;
+    }
+    let found = finding(
+        "DBT0613",
+        format!("The key {} (sslkey) is not that of the certificate {} (sslcert)", key.display(), cert.display()),
+    )
+    .not("not the server: the handshake did not begin");
+    let public = certificate.and_then(|certificate| certificate.public_key().ok())?;
+    let other = files_beside(cert).into_iter().find(|path| {
+        fs::read(path)
+            .ok()
+            .and_then(|pem| PKey::private_key_from_pem(&pem).ok())
+            .is_some_and(|key| public.public_eq(&key))
+    });
+    Some(match other {
+        Some(other) => found.sure(
+            FixKind::Httpd,
+            subject.httpd_place(),
+            subject.directive(|settings| settings.sslkey = Some(other)),
+            Then::Reload,
+        ),
+        None => found,
+    })
+}
+
+pub(super) fn files_beside(path: &Path) -> Vec<PathBuf> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.is_file()).take(200).collect();
+    files.sort();
+    files
+}
+
+/// Files beside `path` that hold a certificate of an authority.
+pub(super) fn certificates_beside(path: &Path) -> Vec<(PathBuf, Peer)> {
+    let authority = |path: &Path| {
+        let pem = fs::read(path).ok().filter(|bytes| bytes.len() < 1 << 20)?;
+        let certificate = X509::stack_from_pem(&pem).ok()?.into_iter().next()?;
+        let about = Peer::of(&certificate);
+        (about.subject == about.issuer).then_some(about)
+    };
+    files_beside(path).into_iter().filter_map(|path| authority(&path).map(|about| (path, about))).collect()
+}
+
+/// Root certificates on this machine that may have issued the one that was rejected, for a probe to try.
+pub fn candidate_roots(subject: &Subject, rejected: &Peer) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = Vec::new();
+    let settings = &subject.settings;
+    if let Some(RootCert::File(path)) = &settings.sslrootcert {
+        places.push(path.clone());
+    }
+    places.extend(settings.sslcert.clone());
+    let mut found: Vec<PathBuf> = places
+        .iter()
+        .flat_map(|path| certificates_beside(path))
+        .filter(|(_, about)| about.subject == rejected.issuer)
+        .map(|(path, _)| path)
+        .collect();
+    let known = [
+        "/etc/postgresql-common/root.crt",
+        "/etc/ssl/certs/ssl-cert-snakeoil.pem",
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+    ];
+    found.extend(known.iter().map(PathBuf::from).filter(|path| path.is_file()));
+    found.dedup();
+    found.retain(|path| !matches!(&settings.sslrootcert, Some(RootCert::File(root)) if root == path));
+    found.truncate(6);
+    found
+}
+
+/// A certificate made out to our role, with its key, beside the certificates that are configured.
+pub fn client_pair_beside(subject: &Subject) -> Option<(PathBuf, PathBuf)> {
+    let Some(RootCert::File(root)) = &subject.settings.sslrootcert else { return None };
+    let files = files_beside(root);
+    let named = |path: &&PathBuf| common_name_of(path).as_deref() == Some(&subject.role);
+    let cert = files.iter().find(named)?;
+    let public = X509::from_pem(&fs::read(cert).ok()?).ok()?.public_key().ok()?;
+    let key = files.iter().find(|path| {
+        fs::read(path)
+            .ok()
+            .and_then(|pem| PKey::private_key_from_pem(&pem).ok())
+            .is_some_and(|key| public.public_eq(&key))
+    })?;
+    Some((cert.clone(), key.clone()))
+}
+
+/// The common name in a certificate file.
+pub fn common_name_of(path: &Path) -> Option<String> {
+    let certificate = X509::from_pem(&fs::read(path).ok()?).ok()?;
+    let entry = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next()?;
+    entry.data().to_string().ok()
+}

@@ -1,0 +1,346 @@
+//! Reading a TLS handshake that failed: by OpenSSL's verify code, by the certificate it stopped at, by the
+//! files that the settings name, and by the alert that the server sent (OpenSSL's own texts, never translated).
+
+mod alerts;
+mod files;
+
+use std::path::Path;
+
+use crate::database::postgresql::certificate::Peer;
+use crate::database::postgresql::settings::{Host, RootCert, SslMode};
+use crate::diagnosis::postgresql::quote::shell;
+use crate::diagnosis::postgresql::subject::{Place, Subject};
+use crate::diagnosis::report::finding::{Draft, finding};
+use crate::diagnosis::{Finding, FixKind, Then, Who};
+
+pub use files::{candidate_roots, client_pair_beside, common_name_of};
+
+/// What came of the handshake.
+#[derive(Debug, Clone, Copy)]
+pub struct Handshake<'a> {
+    /// X509_V_ERR_…, or 0.
+    pub verify: i32,
+    pub text: &'a str,
+    /// The certificate that was not trusted, and its place in the chain.
+    pub rejected: Option<&'a (Peer, u32)>,
+    /// A root certificate on this machine with which the handshake succeeds.
+    pub better_root: Option<&'a Path>,
+}
+
+/// The server answered N, and sslmode insists on TLS.
+pub fn not_offered(subject: &Subject, loopback: bool, pooler: bool) -> Finding {
+    let (server, mode) = (subject.server(), name(subject.settings.sslmode));
+    let found = if pooler {
+        finding("DBT0619", format!("PgBouncer at {server} offers no TLS, and sslmode={mode} demands it"))
+            .not("not PostgreSQL's setting ssl: it is PgBouncer that answers here")
+    } else {
+        finding("DBT0601", format!("{server} offers no TLS (ssl is off there), and sslmode={mode} demands it"))
+    };
+    let found = found.not("not a certificate: the server answered the SSLRequest with N, no handshake began");
+    let prefer = subject.directive(|settings| {
+        (settings.sslmode, settings.sslrootcert) = (SslMode::Prefer, None);
+    });
+    let switch_on = |found: Finding, sure: bool| {
+        if pooler {
+            let place = format!(
+                "pgbouncer.ini of PgBouncer at {server}, section [pgbouncer] (with client_tls_cert_file and client_tls_key_file)"
+            );
+            found.maybe(FixKind::Pgbouncer, place, "client_tls_sslmode = allow", Then::Restart)
+        } else if sure {
+            found.sure(FixKind::Shell, subject.server_shell(), switch_tls_on(subject.port), Then::None)
+        } else {
+            found.maybe(FixKind::Shell, subject.server_shell(), switch_tls_on(subject.port), Then::None)
+        }
+    };
+    if loopback {
+        // nothing leaves this machine: TLS would add nothing
+        return switch_on(found.sure(FixKind::Httpd, subject.httpd_place(), prefer, Then::Reload), false);
+    }
+    let place = format!("{} (gives encryption up: on a trusted network only)", subject.httpd_place());
+    switch_on(found, true).maybe(FixKind::Httpd, place, prefer, Then::Reload)
+}
+
+/// Switches TLS on, with a certificate of the server's own if it has none.
+fn switch_tls_on(port: u16) -> String {
+    crate::diagnosis::postgresql::server_commands::for_server(
+        port,
+        "c=$(ask ssl_cert_file); k=$(ask ssl_key_file); cd \"$d\"; [ -e \"$c\" ] || { openssl req -new -x509 -days 825 -nodes \
+         -subj \"/CN=$(hostname -f)\" -out \"$c\" -keyout \"$k\" && chown \"$o\": \"$c\" \"$k\" && chmod 600 \"$k\"; }; \
+         echo 'ssl = on' >>\"$(ask config_file)\" && kill -HUP $p",
+    )
+}
+
+/// The handshake failed.
+pub fn read(subject: &Subject, shake: &Handshake, who: &Who) -> Finding {
+    files::files(subject, who).unwrap_or_else(|| match shake.verify {
+        0 => alerts::alert(subject, shake),
+        2 | 18..=21 | 27 => unknown_authority(subject, shake),
+        9 => not_yet(subject, shake),
+        10 => expired(subject, shake),
+        62 | 64 => other_name(subject, shake),
+        3 | 11 | 12 => revocation_list(subject, shake),
+        23 => revoked(subject, shake),
+        _ => finding(
+            "DBT0609",
+            format!(
+                "The certificate of {} is not accepted: {} (verify code {})",
+                subject.server(),
+                shake.text,
+                shake.verify
+            ),
+        )
+        .maybe(FixKind::Shell, "any shell (shows the certificate)", show(subject), Then::None)
+        .not("not pg_hba.conf and not the password: TLS comes first"),
+    })
+}
+
+/// sslmode's word.
+pub fn name(mode: SslMode) -> &'static str {
+    match mode {
+        SslMode::Disable => "disable",
+        SslMode::Allow => "allow",
+        SslMode::Prefer => "prefer",
+        SslMode::Require => "require",
+        SslMode::VerifyCa => "verify-ca",
+        SslMode::VerifyFull => "verify-full",
+    }
+}
+
+/// The command that shows the server's certificates.
+pub fn show(subject: &Subject) -> String {
+    let Place::Tcp { host, address } = &subject.place else { return String::new() };
+    let to = address.map_or_else(|| host.clone(), |address| address.to_string());
+    let to = if to.contains(':') { format!("[{to}]") } else { to };
+    let name =
+        if host.parse::<std::net::IpAddr>().is_ok() { String::new() } else { format!(" -servername {}", shell(host)) };
+    let ca = match &subject.settings.sslrootcert {
+        Some(RootCert::File(path)) => format!(" -CAfile {}", shell(&path.display().to_string())),
+        _ => String::new(),
+    };
+    format!(
+        "openssl s_client -starttls postgres -connect {}{name}{ca} -showcerts </dev/null",
+        shell(&format!("{to}:{}", subject.port))
+    )
+}
+
+fn about(shake: &Handshake) -> String {
+    shake
+        .rejected
+        .map(|(peer, depth)| {
+            let which = if *depth == 0 { "its certificate" } else { "an authority in its chain" };
+            format!(
+                " ({which}: {}, issued by {}, valid {} to {})",
+                peer.subject, peer.issuer, peer.not_before, peer.not_after
+            )
+        })
+        .unwrap_or_default()
+}
+
+fn unknown_authority(subject: &Subject, shake: &Handshake) -> Finding {
+    let found = finding(
+        "DBT0602",
+        format!(
+            "The certificate of {} was issued by an authority that is not trusted here{}",
+            subject.server(),
+            about(shake)
+        ),
+    )
+    .not("not an expired certificate and not another name: OpenSSL's code says that the issuer is unknown")
+    .not("not pg_hba.conf and not the password: TLS comes first");
+    let found = match shake.better_root {
+        Some(root) => {
+            let text = subject.directive(|settings| settings.sslrootcert = Some(RootCert::File(root.to_owned())));
+            found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+        }
+        None => found,
+    };
+    let Some(RootCert::File(root)) = &subject.settings.sslrootcert else { return found };
+    let file = shell(&root.display().to_string());
+    found.maybe(
+        FixKind::Shell,
+        "a root shell on this machine (adds the last certificate that the server shows: compare its fingerprint with the server's administrator first)",
+        format!("{} 2>/dev/null | awk '/BEGIN CERT/{{c=\"\"}} {{c=c $0 \"\\n\"}} /END CERT/{{l=c}} END{{printf \"%s\", l}}' >>{file}", show(subject)),
+        Then::None,
+    )
+}
+
+fn not_yet(subject: &Subject, shake: &Handshake) -> Finding {
+    finding(
+        "DBT0604",
+        format!(
+            "The certificate of {} is not valid yet: one of the two clocks is wrong{}",
+            subject.server(),
+            about(shake)
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        "a root shell on this machine, then on the server's",
+        "timedatectl set-ntp true && sleep 5 && date -u",
+        Then::None,
+    )
+    .maybe(FixKind::Shell, "any shell (shows the certificate)", show(subject), Then::None)
+    .not("not an unknown authority and not another name: OpenSSL's code says notBefore")
+}
+
+fn expired(subject: &Subject, shake: &Handshake) -> Finding {
+    let own = shake.rejected.is_none_or(|(_, depth)| *depth == 0);
+    let found = finding("DBT0603", format!("The certificate of {} has expired{}", subject.server(), about(shake)))
+        .not("not an unknown authority and not another name: OpenSSL's code says notAfter");
+    let self_signed = shake.rejected.is_some_and(|(peer, _)| peer.subject == peer.issuer);
+    let found = if self_signed && own {
+        found.maybe(
+            FixKind::Shell,
+            format!("{} (Debian's own certificate)", subject.server_shell()),
+            "make-ssl-cert generate-default-snakeoil --force-overwrite && systemctl reload postgresql",
+            Then::Reload,
+        )
+    } else {
+        found
+    };
+    found.maybe(
+        FixKind::Shell,
+        format!("{} (makes the request for a new certificate with the same key and names; have it signed, put it in place, reload)", subject.server_shell()),
+        crate::diagnosis::postgresql::server_commands::for_server(
+            subject.port,
+            "c=$(ask ssl_cert_file); k=$(ask ssl_key_file); \
+             cd \"$d\"; openssl x509 -x509toreq -in \"$c\" -signkey \"$k\" -out /root/server.csr",
+        ),
+        Then::None,
+    )
+}
+
+fn other_name(subject: &Subject, shake: &Handshake) -> Finding {
+    let mut names: Vec<String> = shake.rejected.map(|(peer, _)| peer.names.clone()).unwrap_or_default();
+    if names.is_empty()
+        && let Some((peer, _)) = shake.rejected
+    {
+        names.extend(peer.subject.split(", ").filter_map(|part| part.strip_prefix("CN=")).map(str::to_owned));
+    }
+    let mut found = finding(
+        "DBT0605",
+        format!(
+            "The certificate of {} is made out to {}, not to the host that is configured",
+            subject.server(),
+            names.join(", ")
+        ),
+    )
+    .not("not an unknown authority and not expired: OpenSSL's code says that the name differs");
+    let Place::Tcp { address: Some(address), .. } = &subject.place else { return found };
+    let plain: Vec<&String> = names.iter().filter(|name| !name.contains('*')).collect();
+    for (index, name) in plain.iter().enumerate() {
+        let text = subject.directive(|settings| {
+            if let Some(host) = settings.hosts.get_mut(subject.host_index) {
+                host.host = name.parse().map_or_else(|_| Host::Name((*name).clone()), Host::Address);
+                host.hostaddr = Some(*address);
+            }
+        });
+        found = if index == 0 {
+            found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+        } else {
+            found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+        };
+    }
+    found
+}
+
+fn revocation_list(subject: &Subject, shake: &Handshake) -> Finding {
+    let text = subject.directive(|settings| (settings.sslcrl, settings.sslcrldir) = (None, None));
+    finding(
+        "DBT0607",
+        format!(
+            "The revocation list for the certificate of {} is missing or out of date: {}",
+            subject.server(),
+            shake.text
+        ),
+    )
+    .maybe(FixKind::Httpd, format!("{} (does without revocation lists)", subject.httpd_place()), text, Then::Reload)
+    .not("not a revoked certificate: it is the list that is the matter")
+}
+
+fn revoked(subject: &Subject, shake: &Handshake) -> Finding {
+    finding("DBT0608", format!("The certificate of {} was revoked by its authority{}", subject.server(), about(shake)))
+        .maybe(
+            FixKind::Shell,
+            "any shell (shows the certificate; the server needs a new one)",
+            show(subject),
+            Then::None,
+        )
+        .not("not an expired certificate: the revocation list names it")
+}
+
+/// prefer went on in the clear although the server offered TLS.
+pub fn fell_back(subject: &Subject, why: &str) -> Finding {
+    let text = subject.directive(|settings| {
+        settings.sslmode = SslMode::Require;
+        settings.sslrootcert = None;
+    });
+    finding("DBT0620", format!("The connection to {} is not encrypted although the server offers TLS: the handshake failed ({why}), and sslmode=prefer goes on without", subject.server()))
+        .maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+        .not("not a server without TLS: it answered the SSLRequest with S")
+}
+
+/// The server's certificate ends soon.
+pub fn ends_soon(subject: &Subject, certificate: &Peer) -> Option<Finding> {
+    // a certificate that is renewed by machine is renewed a month before; one that is not needs this warning
+    (0..14).contains(&certificate.days_left).then(|| {
+        finding(
+            "DBT0621",
+            format!(
+                "The certificate of {} ends in {} days, on {}",
+                subject.server(),
+                certificate.days_left,
+                certificate.not_after
+            ),
+        )
+        .maybe(FixKind::Shell, "any shell (shows the certificate; have it renewed)", show(subject), Then::None)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::postgresql::subject::tests::over_tcp;
+
+    fn id(verify: i32, text: &str) -> &'static str {
+        let shake = Handshake { verify, text, rejected: None, better_root: None };
+        read(&over_tcp(), &shake, &Who::default()).id
+    }
+
+    #[test]
+    fn each_verify_code_has_its_finding() {
+        assert_eq!(id(19, ""), "DBT0602");
+        assert_eq!(id(20, ""), "DBT0602");
+        assert_eq!(id(10, ""), "DBT0603");
+        assert_eq!(id(9, ""), "DBT0604");
+        assert_eq!(id(62, ""), "DBT0605");
+        assert_eq!(id(64, ""), "DBT0605");
+        assert_eq!(id(23, ""), "DBT0608");
+        assert_eq!(id(99, ""), "DBT0609");
+    }
+
+    #[test]
+    fn the_servers_alerts_are_read() {
+        assert_eq!(id(0, "tlsv1 alert protocol version"), "DBT0617");
+        assert_eq!(id(0, "tlsv13 alert certificate required"), "DBT0616");
+        assert_eq!(id(0, "something else"), "DBT0606");
+    }
+
+    #[test]
+    fn another_name_is_cured_by_asking_for_that_name_at_this_address() {
+        let peer = Peer {
+            subject: "CN=db".into(),
+            issuer: "CN=ca".into(),
+            names: vec!["db.example".into()],
+            not_before: String::new(),
+            not_after: String::new(),
+            days_left: 1,
+        };
+        let rejected = (peer, 0);
+        let shake = Handshake { verify: 62, text: "", rejected: Some(&rejected), better_root: None };
+        let mut subject = over_tcp();
+        subject.settings.hosts[0].host = Host::Address([127, 0, 0, 1].into());
+        let found = read(&subject, &shake, &Who::default());
+        assert!(found.fixes[0].text.contains("db.example"), "{}", found.fixes[0].text);
+    }
+}

@@ -1,0 +1,171 @@
+//! What the file system says of a database: its path, its directory, the files that SQLite keeps beside it,
+//! the space, and who holds locks. Looked at from outside; nothing is opened.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::locks::{self, Holder};
+use crate::diagnosis::host::mounts;
+use crate::diagnosis::host::path::{Need, Obstacle, Seen, Space, Trouble, first_obstacle, space};
+use crate::diagnosis::host::process::Who;
+
+/// The files that SQLite keeps beside a database (sqlite.org/tempfiles.html).
+const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// sticky(7): in such a directory only the owner of a file, or of the directory, may remove it.
+const STICKY: u32 = libc::S_ISVTX;
+
+/// What was found.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// As configured.
+    pub path: PathBuf,
+    /// With every symbolic link resolved: SQLite puts its other files beside this one.
+    pub real: PathBuf,
+    /// Why the database file cannot be used, if so.
+    pub file: Option<Obstacle>,
+    /// Why no file can be made in its directory, if so.
+    pub directory: Option<Obstacle>,
+    /// Why a file beside it cannot be used, if so.
+    pub beside: Vec<Obstacle>,
+    /// A file beside it that belongs to somebody else in a sticky directory.
+    pub sticky: Option<Seen>,
+    /// The database file.
+    pub seen: Option<Seen>,
+    /// Those beside it that exist.
+    pub neighbours: Vec<Seen>,
+    pub space: Option<Space>,
+    /// Kind of file system, and where it is mounted: ("nfs4", "/srv").
+    pub mount: Option<(String, PathBuf)>,
+    /// Who holds locks on these files.
+    pub holders: Vec<Holder>,
+    /// Names beside it that look like what was meant.
+    pub similar: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Looks at the database at `path`. With `read_only`, only reading must be possible.
+    pub fn look(path: &Path, read_only: bool, who: &Who) -> Self {
+        let need = if read_only { Need::Read } else { Need::ReadWrite };
+        let file = first_obstacle(path, need, who);
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| match &file {
+            // what lies behind a closed directory cannot be resolved, but it goes on from there
+            Some(found) if found.trouble == Trouble::NotSearchable => found.real.clone(),
+            _ => path.to_owned(),
+        });
+        let directory = real.parent().unwrap_or(Path::new("/")).to_owned();
+        let seen = Seen::look(&real, who).ok().filter(|seen| !seen.is_link());
+        let directory_seen = Seen::look(&directory, who).ok();
+        let neighbours: Vec<Seen> = BESIDE.iter().filter_map(|end| Seen::look(&beside(&real, end), who).ok()).collect();
+        let inodes: Vec<(u64, u64)> = seen.iter().chain(&neighbours).map(|seen| (seen.device, seen.inode)).collect();
+        Self {
+            file,
+            directory: first_obstacle(&directory, Need::Directory, who),
+            beside: neighbours.iter().filter_map(|seen| first_obstacle(&seen.path, Need::ReadWrite, who)).collect(),
+            sticky: directory_seen.as_ref().and_then(|directory| sticky(directory, &neighbours, who)),
+            space: space(&directory),
+            mount: mounts::of(&who.mounts, &directory).map(|mount| (mount.kind.clone(), mount.point.clone())),
+            holders: locks::holders(&who.root, &inodes),
+            similar: if seen.is_none() { similar(path) } else { Vec::new() },
+            path: path.to_owned(),
+            real,
+            seen,
+            neighbours,
+        }
+    }
+
+    /// The directory of the file.
+    pub fn directory(&self) -> &Path {
+        self.real.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Whether a file with this ending lies beside the database.
+    pub fn has(&self, end: &str) -> Option<&Seen> {
+        let path = beside(&self.real, end);
+        self.neighbours.iter().find(|seen| seen.path == path)
+    }
+
+    /// Everything that stops this process from writing, in the order of the ladder.
+    pub fn obstacles(&self) -> Vec<Obstacle> {
+        self.file.iter().chain(&self.directory).chain(&self.beside).cloned().collect()
+    }
+
+    /// A file system on another machine, or one of which it is known that locks or shared memory fail.
+    pub fn network(&self) -> Option<&str> {
+        let kind = self.mount.as_ref()?.0.as_str();
+        let remote = ["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "virtiofs"];
+        (remote.contains(&kind) || kind.starts_with("fuse")).then_some(kind)
+    }
+
+    /// The facts, for a report.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = Vec::new();
+        if let Some(seen) = &self.seen {
+            facts.push(("file", seen.line()));
+            facts.push(("size", format!("{} bytes", seen.size)));
+        }
+        if !self.neighbours.is_empty() {
+            let lines: Vec<String> = self.neighbours.iter().map(Seen::line).collect();
+            facts.push(("beside", lines.join("; ")));
+        }
+        if let Some((kind, point)) = &self.mount {
+            facts.push(("file_system", format!("{kind} at {}", point.display())));
+        }
+        if let Some(space) = self.space {
+            facts.push(("free", format!("{} of {} bytes", space.free, space.total)));
+            if let Some(inodes) = space.inodes {
+                facts.push(("free_inodes", inodes.to_string()));
+            }
+        }
+        facts
+    }
+}
+
+/// The name of a file beside a database.
+pub fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(database);
+    name.push(end);
+    name.into()
+}
+
+fn sticky(directory: &Seen, neighbours: &[Seen], who: &Who) -> Option<Seen> {
+    let bound = directory.mode & STICKY != 0 && directory.uid != who.uid && who.is_bound_by_modes();
+    neighbours.iter().find(|seen| bound && seen.uid != who.uid).cloned()
+}
+
+/// SQLite databases in the same directory (by their names alone) that differ from what was asked for by a
+/// letter or two, or only by the case or the ending.
+fn similar(path: &Path) -> Vec<PathBuf> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
+    let name = name.to_string_lossy().to_lowercase();
+    let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    // a directory of a million files is not read to its end for a hint
+    let mut found: Vec<PathBuf> = entries
+        .take(1000)
+        .flatten()
+        .filter(|entry| {
+            let other = entry.file_name().to_string_lossy().to_lowercase();
+            let beside = BESIDE.iter().any(|end| other.ends_with(end));
+            let close =
+                crate::database::text::nearest(&name, [other.as_str()]).is_some() || stem(&other) == stem(&name);
+            close && !beside && entry.file_type().is_ok_and(|kind| kind.is_file())
+        })
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether the trouble is about the path itself, rather than about rights.
+pub fn is_about_the_path(trouble: &Trouble) -> bool {
+    matches!(
+        trouble,
+        Trouble::Missing
+            | Trouble::Dangling(_)
+            | Trouble::Loop
+            | Trouble::TooLong
+            | Trouble::NotADirectory(_)
+            | Trouble::NotSearchable
+    )
+}

@@ -1,0 +1,7 @@
+//! What is looked at: the files, their header, who holds a lock, and what SQLite answers. All of SQLite's I/O.
+
+pub mod files;
+pub mod header;
+pub mod locks;
+pub mod probe;
+pub mod schema;

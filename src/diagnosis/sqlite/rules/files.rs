@@ -1,0 +1,358 @@
+//! The path, the rights, the attributes, the mounts and the limits.
+
+use std::path::Path;
+
+use rusqlite::ffi;
+
+use super::super::catalogue as id;
+use super::super::evidence::Evidence;
+use super::{Verdict, excluded, maybe, name_file, primary, sql, verdict};
+use crate::database::Stage;
+use crate::diagnosis::host::mounts;
+use crate::diagnosis::host::path::{Need, Obstacle, Trouble};
+use crate::diagnosis::host::path_fixes::{self, quote, word};
+use crate::diagnosis::host::process::Who;
+use crate::diagnosis::report::{Fix, Then};
+use crate::diagnosis::sqlite::gather::files::{Files, is_about_the_path};
+
+/// The file cannot be reached by its path.
+pub fn path(evidence: &Evidence) -> Option<Verdict> {
+    evidence.failure.as_ref()?;
+    let obstacle = evidence.files.file.as_ref()?;
+    let who = &evidence.who;
+    let (id, fixes) = match &obstacle.trouble {
+        Trouble::Missing => return Some(missing(evidence, obstacle)),
+        Trouble::Dangling(target) if is_the_file(obstacle) => {
+            (id::BROKEN_LINK, vec![create(evidence, target.parent().unwrap_or(target))])
+        }
+        Trouble::Dangling(_) | Trouble::Loop => (id::BROKEN_LINK, near(&evidence.files)),
+        Trouble::TooLong => (id::PATH_TOO_LONG, Vec::new()),
+        Trouble::NotADirectory(_) => (id::NOT_A_DIRECTORY, not_a_directory(obstacle)),
+        Trouble::NotSearchable if is_inaccessible(obstacle, who) => {
+            let cause = format!(
+                "{} is hidden from httpd: {} is closed in its own view of the file system (systemd's ProtectHome and its kin)",
+                evidence.files.path.display(),
+                obstacle.at.display()
+            );
+            let fixes = moved(&evidence.files, who);
+            return Some(verdict(Stage::Resolve, id::HIDDEN, cause, fixes, other_causes(evidence)));
+        }
+        Trouble::NotSearchable if !obstacle.is_last() => (id::NOT_SEARCHABLE, cures(evidence)),
+        Trouble::WrongType("a directory") => (id::IS_A_DIRECTORY, databases_in(&obstacle.at)),
+        Trouble::WrongType(_) => (id::NOT_A_FILE, vec![in_its_place(evidence)]),
+        Trouble::Selinux(_) if !obstacle.is_last() => (id::SELINUX, cures(evidence)),
+        _ => return None,
+    };
+    let stage = if matches!(obstacle.trouble, Trouble::WrongType(_)) { Stage::Reach } else { Stage::Resolve };
+    Some(verdict(stage, id, obstacle.sentence(who), fixes, other_causes(evidence)))
+}
+
+fn is_the_file(obstacle: &Obstacle) -> bool {
+    obstacle.is_last()
+}
+
+fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
+    let who = &evidence.who;
+    let files = &evidence.files;
+    let here = mounts::of(&who.mounts, &obstacle.at);
+    if let Some(private) = here.filter(|mount| mounts::is_private_tmp(mount)) {
+        let cause = format!(
+            "{} is not there for httpd, which has {} of its own (systemd's PrivateTmp): what a shell sees there is another directory",
+            files.path.display(),
+            private.point.display()
+        );
+        return verdict(Stage::Resolve, id::PRIVATE_TMP, cause, moved(files, who), other_causes(evidence));
+    }
+    let hidden = here.filter(|mount| mount.kind == "tmpfs" && is_hiding_place(&mount.point));
+    if let Some(mount) = hidden {
+        let cause = format!(
+            "{} is not there for httpd: {} is hidden from it by an empty directory of its own (systemd's ProtectHome and its kin)",
+            files.path.display(),
+            mount.point.display()
+        );
+        return verdict(Stage::Resolve, id::HIDDEN, cause, moved(files, who), other_causes(evidence));
+    }
+    let is_file = is_the_file(obstacle);
+    let mut fixes = near(files);
+    // a name that is nearly there is a slip of the pen; a new database would not cure it
+    let slip = fixes.len() == 1;
+    let fresh = if is_file { create(evidence, files.directory()) } else { create_all(evidence) };
+    fixes.push(if slip { maybe(fresh) } else { fresh });
+    if !slip {
+        fixes.sort_by_key(|fix| !fix.sure);
+        for fix in fixes.iter_mut().filter(|fix| fix.kind == crate::diagnosis::report::FixKind::Httpd) {
+            fix.sure = false;
+        }
+        fixes.sort_by_key(|fix| !fix.sure);
+    }
+    let id = if is_file { id::MISSING_FILE } else { id::MISSING_DIRECTORY };
+    verdict(Stage::Resolve, id, obstacle.sentence(who), fixes, other_causes(evidence))
+}
+
+/// systemd puts a directory of its own, closed to everybody, over what InaccessiblePaths= and ProtectHome= name.
+fn is_inaccessible(obstacle: &Obstacle, who: &Who) -> bool {
+    let mount = mounts::of(&who.mounts, &obstacle.at);
+    mount.is_some_and(|mount| {
+        mount.point == obstacle.at && mount.root.to_string_lossy().contains("systemd/inaccessible")
+    })
+}
+
+/// Directories that systemd hides: ProtectHome=.
+fn is_hiding_place(point: &Path) -> bool {
+    ["/home", "/root", "/run/user"].iter().any(|place| point.starts_with(place))
+}
+
+/// A new database in a directory that is there.
+fn create(evidence: &Evidence, directory: &Path) -> Fix {
+    let who = &evidence.who;
+    let may_create = crate::diagnosis::host::path::first_obstacle(directory, Need::Directory, who);
+    match may_create.and_then(|obstacle| path_fixes::cure(&[obstacle], who)) {
+        None => sql(evidence, format!("{};", evidence.create)),
+        Some(fix) => path_fixes::shell(format!("{}\n{}", fix.text, create_command(evidence)), Then::None),
+    }
+}
+
+/// The directory, and a new database in it.
+fn create_all(evidence: &Evidence) -> Fix {
+    let directory = path_fixes::make_directory(evidence.files.directory(), &evidence.who);
+    path_fixes::shell(format!("{directory}\n{}", create_command(evidence)), Then::None)
+}
+
+fn create_command(evidence: &Evidence) -> String {
+    let user = word(&evidence.who.user);
+    let statement = word(&format!("{};", evidence.create));
+    format!("runuser -u {user} -- sqlite3 {} {statement}", quote(&evidence.files.path))
+}
+
+/// What is no file aside, and a new database in its place.
+fn in_its_place(evidence: &Evidence) -> Fix {
+    let path = &evidence.files.path;
+    let aside = quote(&crate::diagnosis::sqlite::gather::files::beside(path, ".set-aside"));
+    path_fixes::shell(format!("mv {} {aside}\n{}", quote(path), create_command(evidence)), Then::None)
+}
+
+/// Files whose names are nearly what was asked for.
+fn near(files: &Files) -> Vec<Fix> {
+    files.similar.iter().take(3).map(|path| name_file(path)).collect()
+}
+
+/// The path up to the file that stands where a directory was expected.
+fn not_a_directory(obstacle: &Obstacle) -> Vec<Fix> {
+    vec![name_file(&obstacle.at)]
+}
+
+/// The databases in a directory that was named instead of a file.
+fn databases_in(directory: &Path) -> Vec<Fix> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let endings = ["db", "sqlite", "sqlite3", "db3"];
+    let mut found: Vec<_> = entries
+        .take(1000)
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| endings.iter().any(|known| end == *known)) && path.is_file())
+        .collect();
+    found.sort();
+    let sure = found.len() == 1;
+    found.iter().take(3).map(|path| if sure { name_file(path) } else { maybe(name_file(path)) }).collect()
+}
+
+/// File systems that cannot be written by their nature.
+const NEVER_WRITTEN: [&str; 4] = ["squashfs", "iso9660", "erofs", "cramfs"];
+
+/// A copy of the database where it can be written, and the directive for it: both are to be done.
+fn copied(files: &Files, who: &Who) -> Vec<Fix> {
+    let mut fixes = moved(files, who);
+    if let Some(commands) = fixes.first_mut() {
+        commands.text = commands.text.replace("\nmv ", "\ncp ");
+    }
+    fixes
+}
+
+/// The database in a place that httpd sees, and the directive for it: both are to be done.
+fn moved(files: &Files, who: &Who) -> Vec<Fix> {
+    let Some(name) = files.path.file_name() else { return Vec::new() };
+    let directory = Path::new("/var/lib/dbtest-site");
+    let to = directory.join(name);
+    let (user, group) = (word(&who.user), word(&who.group));
+    let commands = format!(
+        "install -d -o {user} -g {group} -m 2770 {}\nmv {} {}\nchown {user}:{group} {}",
+        quote(directory),
+        quote(&files.path),
+        quote(&to),
+        quote(&to)
+    );
+    let mut name = name_file(&to);
+    name.place = "inside this Location, once the file has been moved by the commands above".into();
+    vec![path_fixes::shell(commands, Then::None), name]
+}
+
+/// A limit of this process.
+pub fn limits(evidence: &Evidence) -> Option<Verdict> {
+    let reported = evidence.errno().is_some_and(|errno| [libc::EMFILE, libc::ENFILE].contains(&errno));
+    // SQLite does not hand out its errno: a file that everything lets open, and hardly a descriptor left
+    let exhausted = primary(evidence) == Some(ffi::SQLITE_CANTOPEN)
+        && evidence.files.obstacles().is_empty()
+        && evidence.who.open_files.is_some_and(|limit| evidence.open_files + FEW >= limit);
+    if !reported && !exhausted {
+        return None;
+    }
+    let limit = evidence.who.open_files.map_or_else(|| "its limit".to_owned(), |limit| format!("its limit of {limit}"));
+    let cause = format!("this process has as many files open as {limit} allows, and cannot open the database");
+    let more = evidence.who.most_open_files.filter(|most| Some(*most) > evidence.who.open_files);
+    let value = more.map_or_else(|| "65536".to_owned(), |most| most.to_string());
+    let fix = limit_fix(&evidence.who, "LimitNOFILE", "nofile", &value);
+    Some(verdict(Stage::Reach, id::TOO_MANY_FILES, cause, vec![fix], excluded(evidence)))
+}
+
+/// A database takes so many descriptors: the file, its journal or log and shared memory, the directory.
+const FEW: u64 = 6;
+
+/// A higher limit: in the unit where httpd is a service, else on the running parent, whose children inherit it.
+pub fn limit_fix(who: &Who, unit_name: &str, name: &str, value: &str) -> Fix {
+    let unit_value = if value == "unlimited" { "infinity" } else { value };
+    let text = match &who.unit {
+        Some(unit) => format!(
+            "mkdir -p /etc/systemd/system/{unit}.d\n\
+             printf '[Service]\\n{unit_name}={unit_value}\\n' >> /etc/systemd/system/{unit}.d/dbtest.conf\n\
+             systemctl daemon-reload"
+        ),
+        None => {
+            let parent = &who.parent;
+            format!("prlimit --pid {parent} --{name}={value}")
+        }
+    };
+    path_fixes::shell(text, Then::Restart)
+}
+
+/// The path is there and may not be used, or may not be written.
+pub fn rights(evidence: &Evidence) -> Option<Verdict> {
+    let failure = evidence.failure.as_ref()?;
+    let primary = primary(evidence)?;
+    let about_rights =
+        [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR, ffi::SQLITE_PERM, ffi::SQLITE_AUTH]
+            .contains(&primary);
+    // with these the rights come first as well: what cures them must be able to write
+    let needs_rights = [ffi::SQLITE_ERROR, ffi::SQLITE_NOTADB, ffi::SQLITE_CORRUPT].contains(&primary);
+    if !about_rights && (!needs_rights || evidence.read_only) {
+        return None;
+    }
+    if let Some(found) = hot_journal(evidence) {
+        return Some(found);
+    }
+    let who = &evidence.who;
+    let files = &evidence.files;
+    let first = files.file.as_ref().or(files.directory.as_ref()).or(files.beside.first());
+    if let Some(obstacle) = first {
+        let id = id_of(obstacle, files, who);
+        let cause = sentence(obstacle, evidence);
+        if let Some((kind, _)) = files.mount.as_ref().filter(|(kind, _)| NEVER_WRITTEN.contains(&kind.as_str())) {
+            let cause = format!("{cause}; {kind} can only be read");
+            return Some(verdict(Stage::Reach, id::READ_ONLY_MOUNT, cause, copied(files, who), other_causes(evidence)));
+        }
+        return Some(verdict(Stage::Reach, id, cause, cures(evidence), other_causes(evidence)));
+    }
+    if !about_rights {
+        return None;
+    }
+    if let Some(seen) = &files.sticky {
+        let cause = format!(
+            "{} belongs to {}, in a directory whose sticky bit keeps {} from removing it",
+            seen.path.display(),
+            seen.owner,
+            who.user
+        );
+        let fix = path_fixes::shell(format!("chown {}: {}", word(&who.user), quote(&seen.path)), Then::None);
+        return Some(verdict(Stage::Reach, id::STICKY, cause, vec![fix], excluded(evidence)));
+    }
+    let no_inode = files.space.is_some_and(|space| space.inodes == Some(0));
+    if no_inode && primary == ffi::SQLITE_CANTOPEN {
+        let cause = format!("the file system of {} has no inode left for one more file", files.directory().display());
+        let fixes = super::write::more_inodes(evidence);
+        return Some(verdict(failure.stage.max(Stage::Reach), id::NO_INODES, cause, fixes, excluded(evidence)));
+    }
+    None
+}
+
+/// A journal that must be rolled back by somebody who may.
+fn hot_journal(evidence: &Evidence) -> Option<Verdict> {
+    let code = evidence.code()?;
+    let journal = evidence.files.has("-journal")?;
+    let hot =
+        code == ffi::SQLITE_READONLY_ROLLBACK || (code == ffi::SQLITE_IOERR_DELETE && evidence.inserted.is_none());
+    if !hot || evidence.files.sticky.is_some() && evidence.files.obstacles().is_empty() {
+        return None;
+    }
+    let cause = format!(
+        "an interrupted transaction must be rolled back from {} first, and {} may not: {}",
+        journal.path.display(),
+        evidence.who.user,
+        evidence.files.obstacles().first().map_or_else(String::new, |first| first.sentence(&evidence.who))
+    );
+    Some(verdict(Stage::Reach, id::HOT_JOURNAL, cause, cures(evidence), other_causes(evidence)))
+}
+
+fn id_of(obstacle: &Obstacle, files: &Files, who: &Who) -> &'static str {
+    let beside = files.neighbours.iter().any(|seen| seen.path == obstacle.path);
+    match &obstacle.trouble {
+        Trouble::Immutable | Trouble::AppendOnly => id::ATTRIBUTE,
+        Trouble::AclMask => id::ACL_MASK,
+        Trouble::ReadOnly { only_here: true, .. } => id::READ_ONLY_VIEW,
+        Trouble::ReadOnly { only_here: false, .. } => id::READ_ONLY_MOUNT,
+        Trouble::Selinux(_) => id::SELINUX,
+        Trouble::Refused => id::REFUSED,
+        Trouble::NotReadable | Trouble::NotWritable | Trouble::WrongType(_) if beside => id::SIDE_FILE,
+        Trouble::NotReadable | Trouble::NotWritable if is_member_too_late(obstacle, who) => id::GROUP_TOO_LATE,
+        Trouble::NotReadable => id::NOT_READABLE,
+        Trouble::NotWritable | Trouble::NotSearchable if obstacle.need == Need::Directory => id::DIRECTORY_NOT_WRITABLE,
+        Trouble::NotWritable => id::NOT_WRITABLE,
+        trouble if is_about_the_path(trouble) => id::NOT_SEARCHABLE,
+        _ => id::CANNOT_OPEN,
+    }
+}
+
+fn is_member_too_late(obstacle: &Obstacle, who: &Who) -> bool {
+    let bits = if obstacle.need == Need::Read { 4 } else { 6 };
+    obstacle.seen.as_ref().is_some_and(|seen| who.is_member_too_late(seen.gid) && seen.group_allows(bits))
+}
+
+fn sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
+    let sentence = obstacle.sentence(&evidence.who);
+    if is_member_too_late(obstacle, &evidence.who) {
+        let group = obstacle.seen.as_ref().map_or("", |seen| seen.group.as_str());
+        return format!("{sentence}; the user is in the group {group}, but was not yet when httpd was started");
+    }
+    if obstacle.need == Need::Directory && matches!(obstacle.trouble, Trouble::NotWritable) {
+        return format!("{sentence}, where SQLite keeps its journal");
+    }
+    sentence
+}
+
+/// One fix for all that is in the way, so that it works once it is applied.
+fn cures(evidence: &Evidence) -> Vec<Fix> {
+    path_fixes::cure(&evidence.files.obstacles(), &evidence.who).into_iter().collect()
+}
+
+/// The look-alikes of a path's trouble, and how they are excluded.
+fn other_causes(evidence: &Evidence) -> Vec<String> {
+    let files = &evidence.files;
+    let mut list = Vec::new();
+    let troubles: Vec<&Trouble> = files.file.iter().chain(&files.directory).map(|found| &found.trouble).collect();
+    let has = |wanted: fn(&Trouble) -> bool| troubles.iter().any(|trouble| wanted(trouble));
+    if !has(|trouble| matches!(trouble, Trouble::Selinux(_))) {
+        list.push(match (&evidence.who.domain, evidence.who.enforcing) {
+            (None, _) => "SELinux: not in this kernel".into(),
+            (Some(_), false) => "SELinux: not enforcing".into(),
+            (Some(_), true) => "SELinux: the modes alone forbid it already".into(),
+        });
+    }
+    if !has(|trouble| matches!(trouble, Trouble::ReadOnly { .. })) {
+        list.push("a read-only file system: mounted read-write".into());
+    }
+    if !has(|trouble| matches!(trouble, Trouble::Immutable | Trouble::AppendOnly)) {
+        list.push("attributes (chattr): none found".into());
+    }
+    if let Some(space) = files.space.filter(|space| space.free > 0) {
+        list.push(format!("a full disk: {} free", super::size(space.free)));
+    }
+    list
+}
