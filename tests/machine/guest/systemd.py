@@ -1,0 +1,5 @@
+"""systemd: what a unit's settings keep from httpd."""
+
+from machine import Case
+
+CASES: list[Case] = []
