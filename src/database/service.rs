@@ -214,9 +214,15 @@ impl Service {
         self.with(|connection| connection.page(before, size))
     }
 
-    /// See [`Connection::create_table`].
+    /// See [`Connection::create_table`]. On a fresh connection, and once: an idle one that has died would leave open
+    /// whether the table was made.
     pub fn create_table(&self) -> Result<(), Refusal> {
-        self.with(|connection| connection.create_table())
+        let mut turn = self.turns.take(self.deadline())?;
+        // one idle connection less, or the database would have one more than it was given
+        drop(lock(&self.idle).pop());
+        let held = Held { service: self, connection: None };
+        self.afresh(held, &mut turn, |connection| connection.create_table())
+            .map_err(|error: Error| Refusal::Database(Arc::new(error)))
     }
 
     /// Whether the database answers: asks it at most once a second, and tells everybody else the same.
@@ -274,8 +280,8 @@ impl Service {
         Instant::now() + self.limits.wait
     }
 
-    /// Runs `work` on an idle connection or a fresh one; if an idle one had died and nothing was done, on a
-    /// fresh one again.
+    /// Runs `work` on an idle connection or a fresh one; if an idle one had died, or failed by how it was opened, and
+    /// nothing was done, on a fresh one again.
     fn attempt<T, E: Attempted>(
         &self,
         turn: &mut Turn<'_>,
@@ -294,6 +300,16 @@ impl Service {
                 }
             }
         }
+        self.afresh(held, turn, work)
+    }
+
+    /// Runs `work` on a fresh connection.
+    fn afresh<T, E: Attempted>(
+        &self,
+        mut held: Held<'_>,
+        turn: &mut Turn<'_>,
+        mut work: impl FnMut(&mut dyn Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
         let fresh = match self.open() {
             Ok(connection) => held.connection.insert(connection),
             Err(error) => {
@@ -329,8 +345,12 @@ trait Attempted {
 
 impl Attempted for Error {
     fn may_repeat(&self) -> bool {
-        // what timed out would only time out again
-        !matches!(self.cause, Cause::TimedOut(_))
+        // what timed out would only time out again, here or (query_canceled, lock_not_available) at the server
+        match &self.cause {
+            Cause::TimedOut(_) => false,
+            Cause::Server(error) => !matches!(error.code.as_str(), "57014" | "55P03"),
+            _ => true,
+        }
     }
 
     fn before(error: Error) -> Self {

@@ -2,6 +2,7 @@
 
 mod insert;
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,13 +55,21 @@ pub struct PgConnection {
     request: BytesMut,
     table: Table,
     limits: Limits,
-    usable: bool,
+    /// The stream stands, and neither side owes the other anything.
+    alive: bool,
+    /// A statement failed that may succeed in a session opened now.
+    stale: bool,
+    /// A statement has succeeded.
+    proved: bool,
 }
 
-/// A request that failed, and whether anything was sent.
+/// A request that failed, and how far it had come.
 struct Failed {
     failure: Failure,
+    /// Something was sent.
     sent: bool,
+    /// The server had reported a statement as done.
+    completed: bool,
 }
 
 impl PgConnection {
@@ -76,7 +85,26 @@ impl PgConnection {
         let direct = if pooled.load(Ordering::Relaxed) { Direct::No } else { Direct::Unknown };
         let (table, limits) = (table.clone(), *limits);
         let (prepared, request) = (Vec::new(), BytesMut::new());
-        Self { session, about, address, settings, pooled, direct, prepared, request, table, limits, usable: true }
+        Self {
+            session,
+            about,
+            address,
+            settings,
+            pooled,
+            direct,
+            prepared,
+            request,
+            table,
+            limits,
+            alive: true,
+            stale: false,
+            proved: false,
+        }
+    }
+
+    /// Whether it still speaks. What [`Connection::usable`] adds is whether a new session might do better.
+    pub fn is_alive(&self) -> bool {
+        self.alive
     }
 
     /// Runs statements without parameters, each row a list of texts: for the diagnosis. In one transaction.
@@ -104,12 +132,18 @@ impl PgConnection {
 
     /// Looks at what an outcome means for the connection.
     fn settle<T>(&mut self, outcome: Outcome<T>) -> Result<T, Failed> {
+        self.proved |= outcome.result.is_ok();
         outcome.result.map_err(|failure| {
-            self.usable = self.usable && leaves_usable(&failure);
+            match server_error_in(&failure) {
+                Some(error) if !failure::is_fatal(&error) => {
+                    self.stale |= !failure::keeps_session(&error) && !is_unknown_name(&error);
+                }
+                _ => self.alive = false,
+            }
             if matches!(failure, Failure::Broken(Broken::TimedOut)) {
                 self.cancel();
             }
-            Failed { failure, sent: outcome.sent }
+            Failed { failure, sent: outcome.sent, completed: false }
         })
     }
 
@@ -165,9 +199,12 @@ impl PgConnection {
         each: &mut dyn FnMut(Option<&[u8]>) -> bool,
     ) -> Result<(), Failed> {
         self.request.clear();
-        statements::request(query, how, &self.table, rows, &mut self.request)
-            .map_err(|error| Failed { failure: Failure::Broken(Broken::Io(error)), sent: false })?;
-        let (mut pid, mut parsed) = (None, false);
+        statements::request(query, how, &self.table, rows, &mut self.request).map_err(|error| Failed {
+            failure: Failure::Broken(Broken::Io(error)),
+            sent: false,
+            completed: false,
+        })?;
+        let (mut pid, mut parsed, mut completed) = (None, false, false);
         let outcome = exchange::exchange(&self.session.control, &self.request, self.limits.query, &mut |tag, body| {
             match tag {
                 b'D' => {
@@ -180,8 +217,10 @@ impl PgConnection {
                 }
                 // bound
                 b'2' => true,
-                // complete
-                b'C' => each(None),
+                b'C' => {
+                    completed = true;
+                    each(None)
+                }
                 _ => false,
             }
         });
@@ -189,7 +228,7 @@ impl PgConnection {
         if parsed && how == How::Prepare {
             self.prepared.push(query);
         }
-        self.settle(outcome)?;
+        self.settle(outcome).map_err(|failed| Failed { completed, ..failed })?;
         if let Some(pid) = pid {
             self.learn(Some(pid) == self.session.startup.backend_pid);
         }
@@ -276,29 +315,28 @@ impl Connection for PgConnection {
     }
 
     fn usable(&self) -> bool {
-        self.usable
+        self.alive && !self.stale
     }
 }
 
-/// A server that answered with an ordinary error goes on; one that answered FATAL is gone.
-fn leaves_usable(failure: &Failure) -> bool {
+/// The server's own error, if that is what failed.
+fn server_error_in(failure: &Failure) -> Option<Cow<'_, ServerError>> {
     match failure {
-        Failure::Server(error) => !is_fatal(error),
-        Failure::Postgres(error) => match error.as_db_error() {
-            Some(error) => !is_fatal(&failure::server_error(error)),
-            None => false,
-        },
-        _ => false,
+        Failure::Server(error) => Some(Cow::Borrowed(error)),
+        Failure::Postgres(error) => error.as_db_error().map(|error| Cow::Owned(failure::server_error(error))),
+        _ => None,
     }
 }
 
-fn is_fatal(error: &ServerError) -> bool {
-    matches!(error.severity.as_str(), "FATAL" | "PANIC")
+/// A named statement that the server behind a pooler does not know, or knows already (26000, 42P05).
+fn is_unknown_name(error: &ServerError) -> bool {
+    matches!(error.code.as_str(), "26000" | "42P05")
 }
 
-/// Whether the error is a pooler's way with named statements: of the server that it found (26000, 42P05).
+/// Whether the error is a pooler's way with named statements, told by the server itself: nothing has been run.
 fn is_pooler(failed: &Failed) -> bool {
-    matches!(&failed.failure, Failure::Server(error) if matches!(error.code.as_str(), "26000" | "42P05"))
+    matches!(&failed.failure, Failure::Server(error)
+        if is_unknown_name(error) && failure::is_certain(error, failed.completed))
 }
 
 /// The process id behind a row's own columns, if it was asked for.

@@ -88,11 +88,32 @@ pub fn stage_of(error: &ServerError, otherwise: Stage) -> Stage {
     }
 }
 
-/// Whether an error that answers an INSERT proves that the row is not stored. Not when its own code says that the
-/// outcome is unknown, nor when a pooler (whose errors name no routine) lost its server.
-pub fn is_certain(error: &ServerError) -> bool {
-    let pooler = error.routine.is_none() && error.code.starts_with("08");
-    !pooler && !matches!(error.code.as_str(), "40003" | "08007")
+/// Whether an error that answers an INSERT proves that the row is not stored. `completed` says that the server had
+/// reported the INSERT as done, so that only its commit can have failed.
+///
+/// The proof is in the protocol, not in the code: PostgreSQL itself names file, line and routine in every error, and a
+/// proxy that lost its server after the commit (and speaks with whatever SQLSTATE it likes) does not name all three.
+/// What ends the session once the INSERT is done may have come after the commit, and a commit that reaches another
+/// server (a foreign table's) may fail here and not there. 40003 and 08007 say themselves that the outcome is unknown.
+pub fn is_certain(error: &ServerError, completed: bool) -> bool {
+    let own = error.file.is_some() && error.line.is_some() && error.routine.is_some();
+    let open = matches!(error.code.as_str(), "40003" | "08007");
+    let after = completed && (is_fatal(error) || ["08", "57", "58"].iter().any(|class| error.code.starts_with(class)));
+    own && !open && !after
+}
+
+/// Whether the error ends the session.
+pub fn is_fatal(error: &ServerError) -> bool {
+    matches!(error.severity.as_str(), "FATAL" | "PANIC")
+}
+
+/// Whether the session is as good as a new one after this error: what the row itself is guilty of (classes 22, 23, 44,
+/// and P0, raised by a trigger), or a quarrel between transactions (40). All else may hang on how the session was
+/// opened: what ALTER ROLE … SET gave it then (default_transaction_read_only, search_path, role, row_security), the
+/// server's role then, the plans and libraries that it holds.
+pub fn keeps_session(error: &ServerError) -> bool {
+    let by_itself = ["22", "23", "44", "P0", "40"].iter().any(|class| error.code.starts_with(class));
+    by_itself && !is_fatal(error)
 }
 
 /// The driver's own errors, with what lies beneath: its Display alone says only "error parsing response".

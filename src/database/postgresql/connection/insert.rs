@@ -19,9 +19,13 @@ impl PgConnection {
     /// Inserts rows, with one commit for all if none of them is refused.
     pub(super) fn insert_all(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
         let began = Instant::now();
+        let proved = self.proved;
         match self.insert_in_one_transaction(rows) {
             Ok(ids) => Ok(ids.into_iter().map(|id| id.ok_or_else(|| WriteError::NotSaved(self.no_row()))).collect()),
-            Err(WriteError::NotSaved(_)) if self.usable && rows.len() > 1 => Ok(self.one_by_one(rows, began)),
+            // a session that has grown old fails for all of them: the caller tries a new one
+            Err(WriteError::NotSaved(_)) if self.alive && rows.len() > 1 && !(proved && self.stale) => {
+                Ok(self.one_by_one(rows, began))
+            }
             Err(error) => Err(error),
         }
     }
@@ -43,7 +47,7 @@ impl PgConnection {
     fn insert_in_one_transaction(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Option<i64>>, WriteError> {
         // a server that said goodbye meanwhile has certainly stored nothing
         if let Err(failure) = exchange::look(&self.session.control) {
-            self.usable = false;
+            self.alive = false;
             return Err(WriteError::NotSaved(self.error(failure, Stage::Write, self.inserting())));
         }
         let values: Vec<_> = rows.iter().map(|(stuff, things)| [Value::Text(stuff), Value::Text(things)]).collect();
@@ -64,7 +68,7 @@ impl PgConnection {
     fn write_error(&self, failed: Failed) -> WriteError {
         let error = self.error(failed.failure, Stage::Write, self.inserting());
         let refused = match &error.cause {
-            Cause::Server(error) => failure::is_certain(error),
+            Cause::Server(error) => failure::is_certain(error, failed.completed),
             _ => !failed.sent,
         };
         if refused { WriteError::NotSaved(error) } else { WriteError::Unknown(error) }

@@ -1,13 +1,17 @@
 //! Against real servers, each private to its test.
 
 mod authentication;
+mod certainty;
 mod cost;
 mod deadlines;
 mod encryption;
 mod failover;
+
 mod foreign;
+mod peer;
 mod poolers;
 mod rows;
+mod stale;
 mod trouble;
 
 use std::time::Duration;

@@ -95,10 +95,10 @@ fn the_table_is_created_and_reset_by_statements_that_are_shown() {
     cluster.psql_in("appdb", "DROP TABLE stuff");
     cluster.psql_in("appdb", "ALTER SCHEMA public OWNER TO app");
     let target = PgTarget::new(by_socket(&cluster));
-    let mut connection = target.connect(&Table::default(), &LIMITS, Create::Never).unwrap();
+    let mut connection = connect_to(&target, &LIMITS).unwrap();
     let error = connection.page(None, 20).unwrap_err();
     assert_eq!((error.stage, answer(&error).code.as_str()), (Stage::Schema, "42P01"));
-    assert!(connection.usable(), "an ordinary error leaves the connection as it was");
+    assert!(connection.is_alive() && !connection.usable(), "it speaks, and a new one may know another search_path");
     connection.create_table().unwrap();
     for _ in 0..3 {
         // the driver and we ourselves speak over the same stream, in turns

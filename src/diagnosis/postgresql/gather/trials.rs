@@ -193,7 +193,7 @@ impl Trials<'_> {
     }
 
     fn rollback(&mut self) {
-        if self.connection.usable() {
+        if self.connection.is_alive() {
             // the connection is dropped at the end of the climb anyway, and with it the transaction
             let _ = self.connection.simple("ROLLBACK");
         }
@@ -299,7 +299,7 @@ impl Trials<'_> {
         let schema = self.facts.chosen(table).map_or("public", |relation| relation.schema.as_str());
         let question = blockers_question(schema, table.name(), doing);
         self.rollback();
-        let rows = if self.connection.usable() {
+        let rows = if self.connection.is_alive() {
             self.connection.simple(&question)
         } else {
             let limits = self.scene.settings.limits;
