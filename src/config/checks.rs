@@ -1,5 +1,9 @@
 //! What is checked once the whole configuration is read, at configtest and at start: what several directives, or
 //! a directive and the rest of the server, come to together. Looks at the disk, not at the network.
+//!
+//! Only what is wrong in the configuration itself keeps httpd from starting. What the disk or a policy decides is a
+//! warning: it may be otherwise in a minute, the page says it with its fix, and a reload must never take the rest of a
+//! site down because a database moved.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -97,14 +101,23 @@ fn check_place(place: &PlaceView, resolved: &Resolved, server: &ServerView, find
     if let Some((id, severity, message)) = file(resolved, settings, server) {
         add(id, severity, format!("DBTestDatabase: {message}"), database);
     } else {
-        let severity = offline_severity(resolved);
+        let id = if is_yet_to_be_made(resolved) { ids::MISSING } else { ids::OFFLINE };
         for message in resolved.target.check_offline() {
             // The module makes its own database itself, on first use.
-            if !resolved.is_default_database || severity == Severity::Error {
-                let id = if severity == Severity::Warning { ids::MISSING } else { ids::OFFLINE };
-                add(id, severity, format!("DBTestDatabase: {message}"), database);
+            if !resolved.is_default_database || id == ids::OFFLINE {
+                add(id, Severity::Warning, format!("DBTestDatabase: {message}"), database);
             }
         }
+    }
+    if let Some(password) = &settings.password
+        && let Some(problem) = password.value().problem()
+    {
+        let until = match password.value().secret() {
+            Some(_) => "the password that was read before stays in use",
+            None => "the page goes without a password, and says so if the database asks for one",
+        };
+        let message = format!("DBTestPasswordFile: {problem}; {until}");
+        add(ids::PASSWORD_UNREAD, Severity::Warning, message, Some(password.origin()));
     }
     if resolved.target.has_inline_password() {
         let message = "DBTestDatabase: the password is visible to whoever may read this file, in server-info and in \
@@ -161,17 +174,16 @@ fn file(resolved: &Resolved, settings: &Settings, server: &ServerView) -> Option
         return Some((ids::MISSING, Severity::Warning, message));
     }
     let message = format!("{shown} cannot exist, for the directory {} does not", parent.display());
-    Some((ids::MISSING, Severity::Error, message))
+    Some((ids::MISSING, Severity::Warning, message))
 }
 
-/// What the target finds offline is an error, unless it is about a file that is yet to be made: `-D DBTEST_INIT`
-/// makes it, and could not if configtest refused.
-fn offline_severity(resolved: &Resolved) -> Severity {
+/// Whether what the target finds offline is only that its file is yet to be made, which `-D DBTEST_INIT` does.
+fn is_yet_to_be_made(resolved: &Resolved) -> bool {
     let yet_to_be_made = |file: &Path| match file.metadata() {
         Ok(found) => found.is_file(),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound && !file.is_symlink(),
     };
-    if resolved.target.file().is_some_and(yet_to_be_made) { Severity::Warning } else { Severity::Error }
+    resolved.target.file().is_some_and(yet_to_be_made)
 }
 
 /// The path without symbolic links, as far as it exists.

@@ -171,17 +171,16 @@ fn password_file(settings: &mut Settings, read: &Reading) -> Outcome {
     }
     let text = read.one()?;
     let (source, found) = match text.strip_prefix("exec:") {
-        Some(command) => (text.to_owned(), password::from_program(command)),
+        Some(command) => (text.to_owned(), password::read(&password::Source::Program(command))),
         None => {
             let path = read.path(text)?;
-            let found = password::from_file(&path);
-            (path.display().to_string(), found)
+            (path.display().to_string(), password::read(&password::Source::File(&path)))
         }
     };
-    let found = found.map_err(|problem| format!("{}: {problem}", read.name))?;
+    let (password, warning) = found.map_err(|problem| format!("{}: {problem}", read.name))?;
     read.set(&mut settings.password_file, source)?;
-    read.set(&mut settings.password, found.password)?;
-    Ok(found.warning.map(|warning| format!("{}: {warning}", read.name)))
+    read.set(&mut settings.password, password)?;
+    Ok(warning.map(|warning| format!("{}: {warning}", read.name)))
 }
 
 fn table(settings: &mut Settings, read: &Reading) -> Outcome {

@@ -3,6 +3,8 @@
 
 /// A handler of ours that no SetHandler of the server's own configuration set.
 pub const NOT_OF_THE_SERVER: &str = "DBT0180";
+/// DBTestPasswordFile gives no password now.
+pub const PASSWORD_UNREAD: &str = "DBT0181";
 /// Directives contradict each other.
 pub const CONTRADICTION: &str = "DBT0190";
 /// A browser could download the database.

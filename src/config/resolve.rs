@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::password::Password;
 use super::settings::{Detail, Origin, Resolved, Set, Settings};
 use crate::database::{self, Limits, ParseError, Setting};
 
@@ -53,13 +54,25 @@ impl Settings {
 
     /// Fills in the defaults and reads the database into a target.
     pub fn resolve(&self, environment: &Environment) -> Result<Resolved, ConfigError> {
-        let setting =
-            Setting { state_dir: self.state_dir(environment), password: self.password.as_ref().map(Set::value) };
+        let password = self.password.as_ref().map(Set::value);
+        let setting = Setting { state_dir: self.state_dir(environment), password: password.and_then(Password::secret) };
         let text = self.database.as_ref().map_or(DEFAULT_DATABASE, |database| database.value());
         let target = database::parse(text, &setting).map_err(|error| self.wrong_database(&error))?;
         let value = |value: &Option<Set<Duration>>, default| value.as_ref().map_or(default, |time| *time.value());
+        let no_password = match password {
+            Some(Password::Missing { problem }) if target.has_inline_password() => {
+                // a contradiction, as when it can be read; and so it is told
+                return Err(self.wrong_database(&ParseError {
+                    problem: "the password stands both here and in DBTestPasswordFile".into(),
+                    hint: format!("take it out of DBTestDatabase ({problem})"),
+                }));
+            }
+            Some(Password::Missing { problem }) => Some(problem.clone()),
+            _ => None,
+        };
         Ok(Resolved {
             target,
+            no_password,
             is_default_database: self.database.is_none(),
             password_file: self.password_file.as_ref().map(|file| file.value().clone()),
             table: self.table.as_ref().map_or_else(Arc::default, |table| Arc::new(table.value().clone())),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::database::{Limits, Secret, Table, Target};
+use super::password::Password;
+use crate::database::{Limits, Table, Target};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +68,7 @@ pub struct Settings {
     /// An absolute path, or `exec:` and a command.
     pub password_file: Option<Set<String>>,
     /// What was in it: read by root when the directive is, for the child may not.
-    pub password: Option<Set<Secret>>,
+    pub password: Option<Set<Password>>,
     pub state_dir: Option<Set<PathBuf>>,
     pub table: Option<Set<Table>>,
     pub page_size: Option<Set<u32>>,
@@ -170,6 +171,8 @@ impl Settings {
 #[derive(Debug, Clone)]
 pub struct Resolved {
     pub target: Arc<dyn Target>,
+    /// Why the target has no password, although DBTestPasswordFile names one.
+    pub no_password: Option<String>,
     /// The default SQLite file of the module's own state directory: it and its table are made on first use.
     pub is_default_database: bool,
     /// DBTestPasswordFile as it was written: an absolute path, or `exec:` and a command.
@@ -190,7 +193,8 @@ pub struct Resolved {
 mod tests {
     use std::time::Duration;
 
-    use super::{Detail, Origin, Secret, Set, Settings, Table};
+    use super::{Detail, Origin, Password, Set, Settings, Table};
+    use crate::database::Secret;
 
     fn set<T>(line: u32, value: T) -> Option<Set<T>> {
         Some(Set::new(Origin { file: "httpd.conf".into(), line }, value))
@@ -201,7 +205,7 @@ mod tests {
         Settings {
             database: set(line, "sqlite:x".into()),
             password_file: set(line, "/x".into()),
-            password: set(line, Secret::new("x")),
+            password: set(line, Password::Read(Secret::new("x"))),
             state_dir: set(line, "/x".into()),
             table: set(line, Table::default()),
             page_size: set(line, 1),

@@ -56,11 +56,8 @@ const WRONG: &[(&str, &[&str], &str)] = &[
     ("DBTestDatabase", &["host=h sslmode=verify-full"], "DBTestDatabase: sslmode=verify-full needs a root certificate"),
     ("DBTestPasswordFile", &[], "DBTestPasswordFile takes one argument, a file that holds"),
     ("DBTestPasswordFile", &["exec:/bin/echo", "x"], "DBTestPasswordFile takes one argument, a file that holds the database password, or exec: and a program that prints it; put one with spaces in double quotes"),
-    ("DBTestPasswordFile", &["none"], "DBTestPasswordFile: /etc/httpd/none does not exist: put the password in it, and chmod 600 /etc/httpd/none"),
     ("DBTestPasswordFile", &["${FILE}"], "DBTestPasswordFile: the variable ${FILE} is not defined"),
-    ("DBTestPasswordFile", &["/etc/passwd"], "DBTestPasswordFile: /etc/passwd is open to others than its owner (mode 0644): chmod 600 /etc/passwd"),
     ("DBTestPasswordFile", &["exec:echo x"], "DBTestPasswordFile: echo is not an absolute path"),
-    ("DBTestPasswordFile", &["exec:/bin/false"], "DBTestPasswordFile: /bin/false failed: exit status: 1"),
     ("DBTestPasswordFile", &["a\r"], "DBTestPasswordFile: there is a control character (U+000D) in the path"),
     ("DBTestTable", &[], "DBTestTable takes one argument, the table to show, with or without its schema"),
     ("DBTestTable", &["a", "b"], "DBTestTable takes one argument, "),
@@ -116,7 +113,7 @@ fn right_directives_fill_their_fields() {
         Line("DBTestConnections", &["3"]),
         Line("DBTestStateDir", &["state"]),
     ]);
-    assert_eq!(settings.password.as_ref().unwrap().value().reveal(), "secret");
+    assert_eq!(settings.password.as_ref().unwrap().value().secret().unwrap().reveal(), "secret");
     assert_eq!(settings.password_file.as_ref().unwrap().value(), "exec:/bin/echo secret");
     let resolved = settings.resolve(&environment()).unwrap();
     assert_eq!(resolved.target.file(), Some(Path::new("/etc/httpd/state/x.db")));
@@ -187,7 +184,7 @@ fn a_password_file_is_relative_to_the_server_root_and_its_oddities_are_told() {
     };
     let warning = (find("DBTestPasswordFile").apply)(&mut settings, &context, &["pass"]).unwrap().unwrap();
     assert!(warning.starts_with("DBTestPasswordFile: ") && warning.contains("carriage return"), "{warning}");
-    assert_eq!(settings.password.unwrap().value().reveal(), "secret");
+    assert_eq!(settings.password.unwrap().value().secret().unwrap().reveal(), "secret");
     assert_eq!(settings.password_file.unwrap().value(), &path.display().to_string());
 }
 
@@ -277,7 +274,7 @@ fn findings_of_a_place() {
             vec![Line("DBTestDatabase", &["sqlite:/nonexistent/dir/x.db"])],
             false,
             vec![(
-                Error,
+                Warning,
                 "DBTestDatabase: /nonexistent/dir/x.db cannot exist, for the directory /nonexistent/dir does not",
             )],
         ),
@@ -297,11 +294,35 @@ fn findings_of_a_place() {
                 "DBTestDatabase: /nonexistent/own/x.db does not exist: create it with httpd -t -D DBTEST_INIT",
             )],
         ),
-        (vec![Line("DBTestDatabase", &["sqlite:/tmp"])], false, vec![(Error, "DBTestDatabase: /tmp is a directory")]),
+        (vec![Line("DBTestDatabase", &["sqlite:/tmp"])], false, vec![(Warning, "DBTestDatabase: /tmp is a directory")]),
         (
             vec![Line("DBTestDatabase", &["host=h1 sslmode=verify-ca sslrootcert=/nonexistent"])],
             false,
-            vec![(Error, "DBTestDatabase: ")],
+            vec![(Warning, "DBTestDatabase: ")],
+        ),
+        (
+            vec![Line("DBTestPasswordFile", &["none"])],
+            false,
+            vec![(
+                Warning,
+                "DBTestPasswordFile: /etc/httpd/none does not exist: put the password in it, and chmod 600 /etc/httpd/none; \
+                 the page goes without a password",
+            )],
+        ),
+        (
+            vec![Line("DBTestPasswordFile", &["/etc/passwd"])],
+            false,
+            vec![(Warning, "DBTestPasswordFile: /etc/passwd is open to others than its owner (mode 0644): chmod 600")],
+        ),
+        (
+            vec![Line("DBTestPasswordFile", &["exec:/bin/false"])],
+            false,
+            vec![(Warning, "DBTestPasswordFile: /bin/false failed: exit status: 1")],
+        ),
+        (
+            vec![Line("DBTestDatabase", &["host=h1 password=SECRET"]), Line("DBTestPasswordFile", &["none"])],
+            false,
+            vec![(Error, "DBTestDatabase: the password stands both here and in DBTestPasswordFile")],
         ),
         (
             vec![Line("DBTestConnections", &["3"])],

@@ -7,6 +7,7 @@
 mod catalogue;
 mod engine;
 mod host;
+
 mod postgresql;
 mod report;
 mod sqlite;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use crate::config::Resolved;
 use crate::database::{Error, Target};
-use engine::generic;
+use engine::{generic, password_file};
 
 pub use catalogue::{Entry, explain};
 pub use engine::changes::{Change, Changes};
@@ -70,13 +71,15 @@ fn diagnosis(kind: &str) -> &'static Diagnosis {
 /// Climbs the ladder of the target's kind, from inside this process. Ends within `circumstances.within`,
 /// changes nothing, creates nothing.
 pub fn examine(target: &Arc<dyn Target>, settings: &Resolved, circumstances: &Circumstances) -> Report {
-    (diagnosis(target.kind()).ladder)(target.as_ref(), settings, circumstances)
+    let report = (diagnosis(target.kind()).ladder)(target.as_ref(), settings, circumstances);
+    password_file::explain(report, settings)
 }
 
 /// Names a failure of the page's own read or write, with the id that the ladder would give as far as the
 /// error alone can tell.
 pub fn quick(error: &Error, target: &Arc<dyn Target>, settings: &Resolved) -> Finding {
-    (diagnosis(target.kind()).quick)(error, target.as_ref(), settings)
+    password_file::instead(Some(error.stage), settings)
+        .unwrap_or_else(|| (diagnosis(target.kind()).quick)(error, target.as_ref(), settings))
 }
 
 /// One line for the error log: id, Location, step, cause, first fix. Free of secrets and control characters.

@@ -8,7 +8,7 @@ use super::bindings::{self, apr_pool_t, cmd_parms, command_rec, module, request_
 use super::guard::{guard, log_panics};
 use super::request::Request;
 use super::section;
-use super::server::Main;
+use super::server::{Main, Phase};
 use crate::config::{Context, DIRECTIVES, Origin, Place};
 
 /// What httpd looks for after dlopen(3). It must be defined in Rust: a record defined in C is not exported from
@@ -107,6 +107,8 @@ unsafe extern "C" fn directive(
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match (DIRECTIVES[index].apply)(section, &context, &arguments) {
             Ok(None) => ptr::null(),
+            // httpd reads its configuration twice at start: once is enough
+            Ok(Some(_)) if Phase::now() == Phase::FirstPass => ptr::null(),
             Ok(Some(warning)) => {
                 let place = format!("{}:{}: {warning}", context.origin.file, context.origin.line);
                 super::log::server(cmd.server, crate::app::http::Level::Warning, &place);

@@ -26,6 +26,22 @@ pub enum Phase {
     Serving,
 }
 
+impl Phase {
+    pub(super) fn now() -> Self {
+        // SAFETY: plain queries.
+        let (main_state, run_mode) = unsafe {
+            (bindings::ap_state_query(bindings::AP_SQ_MAIN_STATE), bindings::ap_state_query(bindings::AP_SQ_RUN_MODE))
+        };
+        if run_mode == bindings::AP_SQ_RM_CONFIG_TEST || run_mode == bindings::AP_SQ_RM_CONFIG_DUMP {
+            Phase::Test
+        } else if main_state == bindings::AP_SQ_MS_CREATE_PRE_CONFIG {
+            Phase::FirstPass
+        } else {
+            Phase::Serving
+        }
+    }
+}
+
 /// The processes and threads that serve.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
@@ -64,17 +80,7 @@ impl<'h> Main<'h> {
     }
 
     pub fn phase(&self) -> Phase {
-        // SAFETY: plain queries.
-        let (main_state, run_mode) = unsafe {
-            (bindings::ap_state_query(bindings::AP_SQ_MAIN_STATE), bindings::ap_state_query(bindings::AP_SQ_RUN_MODE))
-        };
-        if run_mode == bindings::AP_SQ_RM_CONFIG_TEST || run_mode == bindings::AP_SQ_RM_CONFIG_DUMP {
-            Phase::Test
-        } else if main_state == bindings::AP_SQ_MS_CREATE_PRE_CONFIG {
-            Phase::FirstPass
-        } else {
-            Phase::Serving
-        }
+        Phase::now()
     }
 
     /// Known once the configuration is read.

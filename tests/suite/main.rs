@@ -17,3 +17,4 @@ mod load;
 mod page;
 mod places;
 mod secrets;
+mod starting;

@@ -73,8 +73,11 @@ fn a_password_from_a_file_is_used_and_never_shown() {
 #[test]
 fn a_password_from_a_program_is_used_and_never_shown() {
     let database = guarded();
-    let program =
-        write_file(&database.cluster().0.dir().join("pass.sh"), &format!("#!/bin/sh\necho '{PASSWORD}'\n"), 0o755);
+    // root's own, as everything above it: the cluster's directory is another user's
+    let dir = tempfile::tempdir_in("/tmp").expect("a directory");
+    let program = dir.path().join("pass.sh");
+    std::fs::write(&program, format!("#!/bin/sh\necho '{PASSWORD}'\n")).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let httpd = serve(&database, &format!("exec:{}", program.display()));
     httpd.post("/dbtest/", &[("stuff", "a"), ("things", "b")]).expect(303);
     assert_hidden(&everything_visible(&httpd), PASSWORD);
@@ -114,13 +117,28 @@ fn an_inline_password_works_is_masked_and_warned_of() {
 }
 
 #[test]
-fn a_password_file_that_others_can_read_is_refused() {
+fn a_password_that_is_not_safe_is_not_used_and_the_page_says_so() {
     let database = guarded();
     let (cluster, name) = database.cluster();
-    let file = write_file(&cluster.dir().join("pass"), PASSWORD, 0o644);
-    let directives =
-        format!("DBTestDatabase \"{}\"\nDBTestPasswordFile \"{}\"", cluster.tcp_url(name, name), file.display());
-    let refused = configtest_of(Httpd::builder(Mpm::Event).location("/dbtest", &directives), &[]);
-    assert!(!refused.outcome().success, "{}", refused.outcome().output);
-    assert!(refused.outcome().output.contains("chmod"), "{}", refused.outcome().output);
+    let open = write_file(&cluster.dir().join("pass"), PASSWORD, 0o644);
+    // its owner could run anything as root
+    let program = write_file(&cluster.dir().join("pass.sh"), &format!("#!/bin/sh\necho '{PASSWORD}'\n"), 0o755);
+    for (source, reason) in
+        [(open.display().to_string(), "chmod 600"), (format!("exec:{}", program.display()), "belongs to user")]
+    {
+        let directives = format!(
+            "DBTestDatabase \"{}\"\nDBTestPasswordFile \"{source}\"\nDBTestDetail full",
+            cluster.tcp_url(name, name)
+        );
+        let builder = || Httpd::builder(Mpm::Event).location("/dbtest", &directives);
+        let checked = configtest_of(builder(), &[]);
+        let output = &checked.outcome().output;
+        assert!(checked.outcome().success, "{output}");
+        assert!(output.contains("DBT0181") && output.contains(reason) && output.contains("httpd.conf:"), "{output}");
+        let httpd = builder().start();
+        httpd.expect_log("DBT0181 DBTestPasswordFile: ");
+        httpd.allow_log("DBT0181 /dbtest");
+        httpd.get("/dbtest/").expect(503).expect_text("DBT0181").expect_text(reason);
+        httpd.get("/dbtest/check").expect(503).expect_text("DBT0181").expect_text(reason);
+    }
 }

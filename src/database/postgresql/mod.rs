@@ -36,7 +36,7 @@ use super::{Connection, Create, Error, Kind, Limits, ParseError, Setting, Table,
 use connection::PgConnection;
 use deadline::Deadline;
 use open::{Attempts, Opened};
-use settings::{PgSettings, SslMode};
+use settings::{Host, PgSettings, SslMode};
 
 /// The kind.
 pub struct Postgresql;
@@ -100,7 +100,15 @@ impl Target for PgTarget {
     /// What was hardly meant, and certificate files that cannot be read. As root: whether the child may read them is
     /// seen when it connects.
     fn check_offline(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let named = self.settings.hosts.iter().filter_map(|host| match &host.host {
+            Host::SocketDir(dir) if !dir.exists() => Some(dir.display()),
+            _ => None,
+        });
+        let mut problems: Vec<String> = named
+            .map(|dir| {
+                format!("the socket's directory {dir} does not exist: a server that is not started has made none, or it is another")
+            })
+            .collect();
         if self.settings.sslmode != SslMode::Disable
             && let Err(error) = tls::context(&self.settings)
         {

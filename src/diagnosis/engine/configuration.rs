@@ -16,6 +16,15 @@ pub static ENTRIES: &[Entry] = &[
         fixes: "Write SetHandler dbtest and a Require into a <Location> of the server's configuration; remove the other.",
     },
     Entry {
+        id: ids::PASSWORD_UNREAD,
+        title: "DBTestPasswordFile gave no password",
+        meaning: "When httpd read its configuration, the file could not be opened or is not private, or the program failed \
+                  or is not safe to run as root. httpd serves all the same: at a reload with the password that was read \
+                  before, else without one.",
+        recognised: "Opening the file, or running the program, as the user who starts httpd. The message has what came back.",
+        fixes: "What the message says; then reload httpd, which reads it anew.",
+    },
+    Entry {
         id: ids::CONTRADICTION,
         title: "Directives contradict each other",
         meaning: "Each is right by itself, but they cannot hold together: the password stands both in DBTestDatabase and in \
@@ -33,8 +42,7 @@ pub static ENTRIES: &[Entry] = &[
     Entry {
         id: ids::MISSING,
         title: "The SQLite file or its directory is missing",
-        meaning: "A database that is named is never created by a request. A missing file is a warning, since it can be \
-                  created; a missing directory is an error.",
+        meaning: "A database that is named is never created by a request. Nor is its directory.",
         recognised: "stat of the path in DBTestDatabase, and of the directory that it is in.",
         fixes: "Correct the path; or make the directory for the server's user, then httpd -t -D DBTEST_INIT.",
     },

@@ -4,3 +4,4 @@ pub mod changes;
 pub mod configuration;
 pub mod examiner;
 pub mod generic;
+pub mod password_file;

@@ -63,6 +63,7 @@ fn settings(path: &Path) -> Resolved {
         target,
         is_default_database: false,
         password_file: None,
+        no_password: None,
         table: Arc::new(Table::default()),
         page_size: 20,
         read_only: false,
