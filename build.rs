@@ -81,6 +81,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "core_server_config",
         "module",
         "request_rec",
+        "scoreboard",
         "server_rec",
         "unixd_config_rec",
     ] {
@@ -104,7 +105,10 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "M_OPTIONS",
         "OK",
         "RSRC_CONF",
+        "SERVER_BUSY_READ",
+        "SERVER_CLOSING",
         "ap_conftree",
+        "ap_scoreboard_image",
         "ap_server_root",
         "ap_unixd_config",
         "core_module",

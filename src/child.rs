@@ -10,7 +10,7 @@ use crate::app::http::{self, BodyError, Level, Response};
 use crate::app::{self, Place, PlaceView};
 use crate::config::{Environment, Identity, Resolved, Settings, ids};
 use crate::database::Services;
-use crate::httpd::{Main, Mode, Request, Status};
+use crate::httpd::{Main, Mode, Request, Status, busy_threads_of_this_child};
 
 /// All that a child owns. Made after the fork and leaked: prefork ends a child inside a signal handler, where closing
 /// a connection could block or take a lock that is held. The kernel closes them.
@@ -39,7 +39,12 @@ pub fn begin(main: &Main) {
             Some((format!("{}{}", place.server, place.location), Arc::new(resolved)))
         })
         .collect();
-    let child = Child { services: Services::new(mode.threads), mode, resolved: RwLock::default(), places };
+    let child = Child {
+        services: Services::new(mode.threads, Box::new(busy_threads_of_this_child)),
+        mode,
+        resolved: RwLock::default(),
+        places,
+    };
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) = Some(Box::leak(Box::new(child)));
 }
 

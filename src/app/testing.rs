@@ -280,7 +280,7 @@ impl Site {
             connections: 1,
             max_body: 65536,
         };
-        Self { settings, services: Services::new(1) }
+        Self { settings, services: Services::new(1, Box::new(|| 0)) }
     }
 
     pub fn set(mut self, change: impl FnOnce(&mut Resolved)) -> Self {

@@ -1,7 +1,7 @@
-//! One turn for all who ask alike while it is awaited: the core of shared reads (one answer for all) and of
+//! One permit for all who ask alike while it is awaited: the core of shared reads (one answer for all) and of
 //! writes that are committed together (to each his own).
 //!
-//! Knows nothing of databases: `model.rs` runs it, with `turns.rs`, under every schedule.
+//! Knows nothing of databases: `model.rs` runs it, with `wait_queue.rs`, under every schedule.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,20 +9,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::sync::{Mutex, lock};
-use super::turns::{Busy, Called, Found, Party, Turn, Turns};
+use super::wait_queue::{Busy, Called, Cohort, Found, Permit, WaitQueue};
 
-/// The questions (`K`) that wait for a turn, each with what those who asked it brought (`I`) and will get (`V`).
+/// The questions (`K`) that wait for a permit, each with what those who asked it brought (`I`) and will get (`V`).
 pub struct Batches<K, I, V> {
     waiting: Mutex<HashMap<K, Arc<Batch<I, V>>>>,
     binding: bool,
 }
 
 struct Batch<I, V> {
-    party: Arc<Party>,
+    cohort: Arc<Cohort>,
     /// What each member brought; none once it was taken to work, or taken away by a member who gave up.
     brought: Mutex<Vec<Option<I>>>,
-    /// None after the party's turn: whoever took it panicked.
-    answers: Mutex<Option<Seated<V>>>,
+    /// None after the cohort's permit: whoever took it panicked.
+    answers: Mutex<Option<Delivered<V>>>,
 }
 
 /// What the work comes to.
@@ -34,7 +34,7 @@ pub enum Answers<V> {
 }
 
 /// The answers once everybody is to find his own.
-enum Seated<V> {
+enum Delivered<V> {
     All(V),
     Each(Vec<Option<V>>),
 }
@@ -70,7 +70,7 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
         Self { waiting: Mutex::new(HashMap::new()), binding: false }
     }
 
-    /// Whoever has waited long enough may go until his turn has begun: see [`Party::new`].
+    /// Whoever has waited long enough may go until his permit has begun: see [`Cohort::new`].
     pub fn binding() -> Self {
         Self { binding: true, ..Self::new() }
     }
@@ -79,40 +79,40 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
     /// was given what this caller brought.
     pub fn answer(
         &self,
-        turns: &Turns,
+        queue: &WaitQueue,
         key: K,
         brought: I,
         deadline: Instant,
-        work: impl FnOnce(&mut Turn<'_>, Vec<I>) -> Answers<V>,
+        work: impl FnOnce(&mut Permit<'_>, Vec<I>) -> Answers<V>,
     ) -> Result<V, Unanswered> {
         let mut waiting = lock(&self.waiting);
-        let joined = waiting.get(&key).and_then(|batch| Some((turns.join(&batch.party)?, Arc::clone(batch))));
-        let (queue, batch) = match joined {
+        let joined = waiting.get(&key).and_then(|batch| Some((queue.join(&batch.cohort)?, Arc::clone(batch))));
+        let (locked, batch) = match joined {
             Some(joined) => joined,
-            None => match turns.arrive()? {
-                Found::Turn(mut turn) => {
+            None => match queue.arrive()? {
+                Found::Permit(mut permit) => {
                     drop(waiting);
-                    return work(&mut turn, vec![brought]).first().ok_or(Unanswered::Panicked);
+                    return work(&mut permit, vec![brought]).first().ok_or(Unanswered::Panicked);
                 }
-                Found::Queue(queue) => {
+                Found::Queue(locked) => {
                     let batch = Arc::new(Batch::new(self.binding));
                     waiting.insert(key.clone(), Arc::clone(&batch));
-                    (turns.enqueue(queue, &batch.party), batch)
+                    (queue.enqueue(locked, &batch.cohort), batch)
                 }
             },
         };
         drop(waiting);
-        // the queue is locked: the party's turn cannot begin before we have sat down
-        let seat = batch.sit(brought);
-        let called = turns.wait_in(queue, &batch.party, deadline, || batch.leave(seat));
+        // the queue is locked: the cohort's permit cannot begin before we have sat down
+        let slot = batch.join(brought);
+        let called = queue.wait_in(locked, &batch.cohort, deadline, || batch.leave(slot));
         // whoever worked for all has done so before he began
-        if !matches!(called, Ok(Called::Answered)) && batch.party.is_closed() {
+        if !matches!(called, Ok(Called::Answered)) && batch.cohort.is_closed() {
             self.forget(&key, &batch);
         }
-        if let Called::ToWork(mut turn) = called? {
-            batch.work(|brought| work(&mut turn, brought));
+        if let Called::ToWork(mut permit) = called? {
+            batch.work(|brought| work(&mut permit, brought));
         }
-        batch.answer(seat).ok_or(Unanswered::Panicked)
+        batch.answer(slot).ok_or(Unanswered::Panicked)
     }
 
     /// Forgets a batch that takes no more members.
@@ -126,37 +126,37 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
 
 impl<I, V: Clone> Batch<I, V> {
     fn new(binding: bool) -> Self {
-        Self { party: Arc::new(Party::new(binding)), brought: Mutex::new(Vec::new()), answers: Mutex::new(None) }
+        Self { cohort: Arc::new(Cohort::new(binding)), brought: Mutex::new(Vec::new()), answers: Mutex::new(None) }
     }
 
-    fn sit(&self, brought: I) -> usize {
+    fn join(&self, brought: I) -> usize {
         let mut all = lock(&self.brought);
         all.push(Some(brought));
         all.len() - 1
     }
 
-    fn leave(&self, seat: usize) {
-        lock(&self.brought)[seat] = None;
+    fn leave(&self, slot: usize) {
+        lock(&self.brought)[slot] = None;
     }
 
-    /// Works with all that was brought, and puts each answer at the seat of whom it is for.
+    /// Works with all that was brought, and puts each answer at the slot of whom it is for.
     fn work(&self, work: impl FnOnce(Vec<I>) -> Answers<V>) {
         let brought = std::mem::take(&mut *lock(&self.brought));
-        let seats: Vec<bool> = brought.iter().map(Option::is_some).collect();
+        let slots: Vec<bool> = brought.iter().map(Option::is_some).collect();
         let answers = match work(brought.into_iter().flatten().collect()) {
-            Answers::All(answer) => Seated::All(answer),
+            Answers::All(answer) => Delivered::All(answer),
             Answers::Each(answers) => {
                 let mut answers = answers.into_iter();
-                Seated::Each(seats.into_iter().map(|taken| taken.then(|| answers.next()).flatten()).collect())
+                Delivered::Each(slots.into_iter().map(|taken| taken.then(|| answers.next()).flatten()).collect())
             }
         };
         *lock(&self.answers) = Some(answers);
     }
 
-    fn answer(&self, seat: usize) -> Option<V> {
+    fn answer(&self, slot: usize) -> Option<V> {
         match lock(&self.answers).as_ref()? {
-            Seated::All(answer) => Some(answer.clone()),
-            Seated::Each(answers) => answers.get(seat)?.clone(),
+            Delivered::All(answer) => Some(answer.clone()),
+            Delivered::Each(answers) => answers.get(slot)?.clone(),
         }
     }
 }

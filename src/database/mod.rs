@@ -14,10 +14,11 @@ mod rows;
 mod service;
 mod shared;
 pub mod sqlite;
+mod stall_limit;
 mod sync;
 mod table;
 pub mod text;
-mod turns;
+mod wait_queue;
 
 use std::any::Any;
 use std::fmt::Debug;

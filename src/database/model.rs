@@ -1,4 +1,4 @@
-//! The core of shared reads under every schedule: `turns.rs` and `batch.rs` once more, on locks whose every
+//! The core of shared reads under every schedule: `wait_queue.rs` and `batch.rs` once more, on locks whose every
 //! operation lets another thread go first (shuttle). A schedule in which nobody can go on is a failure, so that a
 //! waiter who is never woken is found as well as an answer that is too old.
 
@@ -24,16 +24,16 @@ mod sync {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whoever waits for a few milliseconds only looks whether the bell rang and finds one of them gone; all
-    /// others wait until it rings, for ever if it does not.
+    /// Whoever waits for a few milliseconds only looks whether it was woken and finds one of them gone; all
+    /// others wait until they are woken, for ever if it does not.
     pub fn wait<'a, T>(
         mutex: &'a Mutex<T>,
-        bell: &Condvar,
+        wake_up: &Condvar,
         guard: MutexGuard<'a, T>,
         at_most: Duration,
     ) -> MutexGuard<'a, T> {
         if at_most > Duration::from_millis(10) {
-            return bell.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            return wake_up.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
         drop(guard);
         shuttle::thread::yield_now();
@@ -54,8 +54,11 @@ mod sync {
 #[path = "batch.rs"]
 mod batch;
 #[allow(clippy::duplicate_mod, reason = "the same text on other locks is the point")]
-#[path = "turns.rs"]
-mod turns;
+#[path = "stall_limit.rs"]
+mod stall_limit;
+#[allow(clippy::duplicate_mod, reason = "the same text on other locks is the point")]
+#[path = "wait_queue.rs"]
+mod wait_queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -63,7 +66,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use batch::{Answers, Batches, Unanswered};
-use turns::{Gate, Turn, Turns};
+use stall_limit::StallLimit;
+use wait_queue::{Permit, WaitQueue};
 
 /// What is asked in a model: `key`, by somebody who waits this long, whose own work may panic.
 #[derive(Clone, Copy)]
@@ -78,7 +82,7 @@ struct Ask {
 enum Kind {
     /// Wants an answer that others may share.
     Shares,
-    /// Wants a turn for himself.
+    /// Wants a permit for himself.
     Alone,
     /// Brings something that is to be stored once, together with what others bring.
     Brings,
@@ -97,24 +101,24 @@ struct World {
     /// What was brought, by the time its bringer arrived.
     stored: std::sync::Mutex<Vec<u64>>,
     acknowledged: std::sync::Mutex<Vec<u64>>,
-    turns: Turns,
+    queue: WaitQueue,
     clock: AtomicU64,
     at_work: AtomicU64,
-    places: u64,
+    permits: u64,
 }
 
 impl World {
-    fn new(places: u32) -> Arc<Self> {
+    fn new(permits: u32) -> Arc<Self> {
         sync::restart();
         Arc::new(Self {
             batches: Batches::new(),
             writes: Batches::binding(),
             stored: std::sync::Mutex::default(),
             acknowledged: std::sync::Mutex::default(),
-            turns: Turns::new(places, &Arc::new(Gate::new(64))),
+            queue: WaitQueue::new(permits, &Arc::new(StallLimit::new(64, Box::new(|| 0)))),
             clock: AtomicU64::new(1),
             at_work: AtomicU64::new(0),
-            places: u64::from(places),
+            permits: u64::from(permits),
         })
     }
 
@@ -126,24 +130,26 @@ impl World {
     fn ask(&self, ask: Ask) -> bool {
         let arrived = self.tick();
         let mut worked = false;
-        let mut work = |turn: &mut Turn<'_>| {
+        let mut work = |permit: &mut Permit<'_>| {
             worked = true;
             let began = self.tick();
-            assert!(self.at_work.fetch_add(1, Ordering::SeqCst) < self.places, "more at work than places");
+            assert!(self.at_work.fetch_add(1, Ordering::SeqCst) < self.permits, "more at work than permits");
             shuttle::thread::yield_now();
             self.at_work.fetch_sub(1, Ordering::SeqCst);
             if ask.panics {
-                turn.failed();
+                permit.failed();
                 std::panic::resume_unwind(Box::new("as asked"));
             }
             (ask.key, began)
         };
         let deadline = sync::now() + ask.patience;
         let answer = catch_unwind(AssertUnwindSafe(|| match ask.kind {
-            Kind::Alone => Ok(work(&mut self.turns.take(deadline)?)),
-            Kind::Shares => self.batches.answer(&self.turns, ask.key, (), deadline, |turn, _| Answers::All(work(turn))),
-            Kind::Brings => self.writes.answer(&self.turns, ask.key, arrived, deadline, |turn, brought| {
-                let (key, _) = work(turn);
+            Kind::Alone => Ok(work(&mut self.queue.take(deadline)?)),
+            Kind::Shares => {
+                self.batches.answer(&self.queue, ask.key, (), deadline, |permit, _| Answers::All(work(permit)))
+            }
+            Kind::Brings => self.writes.answer(&self.queue, ask.key, arrived, deadline, |permit, brought| {
+                let (key, _) = work(permit);
                 self.stored.lock().unwrap().extend(&brought);
                 Answers::Each(brought.into_iter().map(|arrived| (key, arrived)).collect())
             }),
@@ -174,8 +180,8 @@ impl World {
 }
 
 /// One run: everybody asks at once. How many were answered by others.
-fn run(places: u32, asks: &[Ask]) -> u64 {
-    let world = World::new(places);
+fn run(permits: u32, asks: &[Ask]) -> u64 {
+    let world = World::new(permits);
     let threads: Vec<_> = asks
         .iter()
         .map(|ask| {
@@ -194,11 +200,11 @@ fn run(places: u32, asks: &[Ask]) -> u64 {
 }
 
 /// Random schedules, and such as put few threads at a disadvantage for long. How many answers were shared.
-fn under_many_schedules(places: u32, asks: &'static [Ask]) -> u64 {
+fn under_many_schedules(permits: u32, asks: &'static [Ask]) -> u64 {
     let shared = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&shared);
     let model = move || {
-        count.fetch_add(run(places, asks), Ordering::SeqCst);
+        count.fetch_add(run(permits, asks), Ordering::SeqCst);
     };
     shuttle::check_random(model.clone(), 1500);
     shuttle::check_pct(model, 1500, 4);

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::batch::{Answers, Batches, Unanswered};
+use super::stall_limit::{self, StallLimit};
 use super::sync::lock;
-use super::turns::{Busy, Gate, Turn, Turns};
+use super::wait_queue::{Busy, Permit, WaitQueue};
 use super::{Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
 
 /// What a request that is turned away is told to wait before it asks again.
@@ -88,14 +89,15 @@ impl From<Unanswered> for NotStored {
 /// The services of one child.
 pub struct Services {
     all: Mutex<Vec<Arc<Service>>>,
-    gate: Arc<Gate>,
+    limit: Arc<StallLimit>,
     threads: u32,
 }
 
 impl Services {
-    /// For a child that serves `threads_per_child` requests at a time. Starts nothing, opens nothing.
-    pub fn new(threads_per_child: u32) -> Self {
-        Self { all: Mutex::default(), gate: Arc::new(Gate::new(threads_per_child)), threads: threads_per_child }
+    /// For a child that serves `threads` requests at a time, of which `busy` counts those that are served just now, by
+    /// whatever. Starts nothing, opens nothing.
+    pub fn new(threads: u32, busy: Box<stall_limit::Busy>) -> Self {
+        Self { all: Mutex::default(), limit: Arc::new(StallLimit::new(threads, busy)), threads }
     }
 
     /// The service for these settings: the same one for the same target and table (the same `Arc`s) with equal
@@ -128,7 +130,7 @@ impl Services {
             connections,
             create,
             alone: self.threads == 1,
-            turns: Turns::new(connections, &self.gate),
+            queue: WaitQueue::new(connections, &self.limit),
             idle: Mutex::default(),
             pinged: Mutex::default(),
             pings: Batches::new(),
@@ -148,7 +150,7 @@ pub struct Service {
     create: Create,
     /// The child serves one request at a time.
     alone: bool,
-    turns: Turns,
+    queue: WaitQueue,
     idle: Mutex<Vec<Box<dyn Connection>>>,
     /// When the last health check began, and its answer.
     pinged: Mutex<Option<(Instant, Result<(), Refusal>)>>,
@@ -177,31 +179,31 @@ impl Service {
     /// Runs `work` on a connection, idle or newly opened. If an idle one turns out to have died, `work`
     /// runs once more on a fresh one: so it must only read.
     pub fn with<T>(&self, work: impl FnMut(&mut dyn Connection) -> Result<T, Error>) -> Result<T, Refusal> {
-        let mut turn = self.turns.take(self.deadline())?;
-        self.read(&mut turn, work)
+        let mut permit = self.queue.take(self.deadline())?;
+        self.read(&mut permit, work)
     }
 
-    /// As [`Service::with`], in a turn that was taken before.
+    /// As [`Service::with`], in a permit that was taken before.
     pub(super) fn read<T>(
         &self,
-        turn: &mut Turn<'_>,
+        permit: &mut Permit<'_>,
         work: impl FnMut(&mut dyn Connection) -> Result<T, Error>,
     ) -> Result<T, Refusal> {
-        self.attempt(turn, work).map_err(|error| Refusal::Database(Arc::new(error)))
+        self.attempt(permit, work).map_err(|error| Refusal::Database(Arc::new(error)))
     }
 
     /// Inserts one row; its id once it is durable. Where a commit costs much (SQLite's waits for the disk), the
-    /// rows that wait for their turn are committed together; each succeeds or fails by itself.
+    /// rows that wait are committed together; each succeeds or fails by itself.
     pub fn insert(&self, stuff: &str, things: &str) -> Result<i64, NotStored> {
         if self.alone || !self.target.commits_together() {
-            let turn = self.turns.take(self.deadline());
-            let mut turn = turn.map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;
-            return self.attempt(&mut turn, |connection| connection.insert(stuff, things)).map_err(NotStored::from);
+            let permit = self.queue.take(self.deadline());
+            let mut permit = permit.map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;
+            return self.attempt(&mut permit, |connection| connection.insert(stuff, things)).map_err(NotStored::from);
         }
         let row = (stuff.to_owned(), things.to_owned());
-        let answer = self.writes.answer(&self.turns, (), row, self.deadline(), |turn, rows| {
+        let answer = self.writes.answer(&self.queue, (), row, self.deadline(), |permit, rows| {
             let rows: Vec<_> = rows.iter().map(|(stuff, things)| (stuff.as_str(), things.as_str())).collect();
-            match self.attempt(turn, |connection| connection.insert_together(&rows)) {
+            match self.attempt(permit, |connection| connection.insert_together(&rows)) {
                 Ok(each) => Answers::Each(each.into_iter().map(|answer| answer.map_err(NotStored::from)).collect()),
                 Err(error) => Answers::All(Err(error.into())),
             }
@@ -217,11 +219,11 @@ impl Service {
     /// See [`Connection::create_table`]. On a fresh connection, and once: an idle one that has died would leave open
     /// whether the table was made.
     pub fn create_table(&self) -> Result<(), Refusal> {
-        let mut turn = self.turns.take(self.deadline())?;
+        let mut permit = self.queue.take(self.deadline())?;
         // one idle connection less, or the database would have one more than it was given
         drop(lock(&self.idle).pop());
         let held = Held { service: self, connection: None };
-        self.afresh(held, &mut turn, |connection| connection.create_table())
+        self.afresh(held, &mut permit, |connection| connection.create_table())
             .map_err(|error: Error| Refusal::Database(Arc::new(error)))
     }
 
@@ -230,11 +232,11 @@ impl Service {
         if let Some(answer) = self.last_ping() {
             return answer;
         }
-        let answer = self.pings.answer(&self.turns, (), (), self.deadline(), |turn, _| {
+        let answer = self.pings.answer(&self.queue, (), (), self.deadline(), |permit, _| {
             // those who waited while another asked have his answer
             Answers::All(self.last_ping().unwrap_or_else(|| {
                 let began = Instant::now();
-                let answer = self.read(turn, |connection| connection.ping());
+                let answer = self.read(permit, |connection| connection.ping());
                 *lock(&self.pinged) = Some((began, answer.clone()));
                 answer
             }))
@@ -271,8 +273,8 @@ impl Service {
         self.alone
     }
 
-    pub(super) fn turns(&self) -> &Turns {
-        &self.turns
+    pub(super) fn queue(&self) -> &WaitQueue {
+        &self.queue
     }
 
     /// When a request that arrives now has waited long enough.
@@ -284,7 +286,7 @@ impl Service {
     /// nothing was done, on a fresh one again.
     fn attempt<T, E: Attempted>(
         &self,
-        turn: &mut Turn<'_>,
+        permit: &mut Permit<'_>,
         mut work: impl FnMut(&mut dyn Connection) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut held = Held { service: self, connection: lock(&self.idle).pop() };
@@ -294,32 +296,32 @@ impl Service {
                 answer => {
                     // on a connection that still stands, what failed is the statement
                     if answer.is_err() && !idle.usable() {
-                        turn.failed();
+                        permit.failed();
                     }
                     return answer;
                 }
             }
         }
-        self.afresh(held, turn, work)
+        self.afresh(held, permit, work)
     }
 
     /// Runs `work` on a fresh connection.
     fn afresh<T, E: Attempted>(
         &self,
         mut held: Held<'_>,
-        turn: &mut Turn<'_>,
+        permit: &mut Permit<'_>,
         mut work: impl FnMut(&mut dyn Connection) -> Result<T, E>,
     ) -> Result<T, E> {
         let fresh = match self.open() {
             Ok(connection) => held.connection.insert(connection),
             Err(error) => {
-                turn.failed();
+                permit.failed();
                 return Err(E::before(error));
             }
         };
         let answer = work(&mut **fresh);
         if answer.is_err() && !fresh.usable() {
-            turn.failed();
+            permit.failed();
         }
         answer
     }

@@ -4,7 +4,7 @@
 use std::hash::Hash;
 
 use super::batch::{Answers, Batches};
-use super::turns::Turn;
+use super::wait_queue::Permit;
 use super::{Connection, Error, Refusal, Service};
 
 /// The shared answers of one child: `K` says what is asked (page, size, format, base path …), `V` is the
@@ -32,8 +32,8 @@ impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
             return service.with(work);
         }
         let key = (std::ptr::from_ref(service).addr(), key);
-        let read = |turn: &mut Turn<'_>, _| Answers::All(service.read(turn, work));
-        let answer = self.batches.answer(service.turns(), key, (), service.deadline(), read);
+        let read = |permit: &mut Permit<'_>, _| Answers::All(service.read(permit, work));
+        let answer = self.batches.answer(service.queue(), key, (), service.deadline(), read);
         answer.unwrap_or_else(|why| Err(why.into()))
     }
 }

@@ -1,4 +1,4 @@
-//! The locks and the clock that `turns.rs` and `batch.rs` are built on. A module of its own so that `model.rs` can
+//! The locks and the clock that `wait_queue.rs` and `batch.rs` are built on. A module of its own so that `model.rs` can
 //! put others in their place, under which every schedule is tried.
 
 pub use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -12,14 +12,14 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits for the bell, or for no reason at all, or until the time is over.
+/// Waits to be woken, or for no reason at all, or until the time is over.
 pub fn wait<'a, T>(
     _mutex: &'a Mutex<T>,
-    bell: &Condvar,
+    wake_up: &Condvar,
     guard: MutexGuard<'a, T>,
     at_most: Duration,
 ) -> MutexGuard<'a, T> {
-    bell.wait_timeout(guard, at_most).unwrap_or_else(PoisonError::into_inner).0
+    wake_up.wait_timeout(guard, at_most).unwrap_or_else(PoisonError::into_inner).0
 }
 
 pub fn now() -> Instant {

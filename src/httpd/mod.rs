@@ -14,9 +14,11 @@ mod log;
 mod module;
 mod pool;
 mod request;
+mod scoreboard;
 mod section;
 mod server;
 mod tree;
 
 pub use request::{Request, Status};
+pub use scoreboard::busy_threads_of_this_child;
 pub use server::{Main, Mode, Phase, Place};

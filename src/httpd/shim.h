@@ -10,6 +10,7 @@
 #include "http_protocol.h"
 #include "http_request.h"
 #include "ap_mpm.h"
+#include "scoreboard.h"
 #include "unixd.h"
 #include "util_cfgtree.h"
 #include "apr_strings.h"

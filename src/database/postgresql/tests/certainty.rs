@@ -9,7 +9,7 @@ use crate::database::{Create, NotStored, Service, Services, Target};
 /// The database as the requests of one child use it.
 pub fn service(settings: PgSettings) -> Arc<Service> {
     let target: Arc<dyn Target> = Arc::new(PgTarget::new(settings));
-    Services::new(8).get(&target, &Arc::new(Table::default()), LIMITS, 1, Create::Never)
+    Services::new(8, Box::new(|| 0)).get(&target, &Arc::new(Table::default()), LIMITS, 1, Create::Never)
 }
 
 /// Stores the rows, and answers those from the given one on with an error, though it stored them.

@@ -140,7 +140,7 @@ fn configtest_says_what_is_missing_and_creates_nothing() {
 /// The service of a child for the place's database.
 fn service(place: &Place, create: Create) -> Arc<Service> {
     let target: Arc<dyn Target> = Arc::new(super::File::new(place.path()));
-    Services::new(1).get(&target, &Arc::new(Table::default()), super::LIMITS, 1, create)
+    Services::new(1, Box::new(|| 1)).get(&target, &Arc::new(Table::default()), super::LIMITS, 1, create)
 }
 
 #[test]
