@@ -46,7 +46,10 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         .generate_comments(false)
         .default_macro_constant_type(bindgen::MacroTypeVariation::Signed);
     for function in [
+        "ap_destroy_sub_req",
         "ap_exists_config_define",
+        "ap_expr_exec",
+        "ap_expr_parse_cmd_mi",
         "ap_get_core_module_config",
         "ap_get_module_config",
         "ap_hook_check_config",
@@ -56,11 +59,13 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "ap_hook_test_config",
         "ap_is_initial_req",
         "ap_mpm_query",
+        "ap_run_generate_log_id",
         "ap_rwrite",
         "ap_rflush",
         "ap_set_content_type",
         "ap_set_content_length",
         "ap_state_query",
+        "ap_sub_req_lookup_uri",
         "apr_palloc",
         "apr_pool_cleanup_null",
         "apr_pool_cleanup_register",
@@ -89,6 +94,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
     }
     for constant in [
         "ACCESS_CONF",
+        "AP_EXPR_FLAG_DONT_VARY",
         "AP_MPMQ_MAX_DAEMONS",
         "AP_MPMQ_MAX_THREADS",
         "AP_SQ_MAIN_STATE",
@@ -101,6 +107,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "DONE",
         "HTTP_INTERNAL_SERVER_ERROR",
         "HTTP_REQUEST_ENTITY_TOO_LARGE",
+        "HTTP_OK",
         "MODULE_MAGIC_.*",
         "M_OPTIONS",
         "OK",
@@ -109,6 +116,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "SERVER_CLOSING",
         "ap_conftree",
         "ap_scoreboard_image",
+        "ap_server_conf",
         "ap_server_root",
         "ap_unixd_config",
         "core_module",

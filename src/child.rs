@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::app::http::{self, BodyError, Level, Response};
-use crate::app::{self, Place, PlaceView};
+use crate::app::{self, Endpoint, Listed};
 use crate::config::{Environment, Identity, Resolved, Settings, ids};
 use crate::database::Services;
 use crate::httpd::{Main, Mode, Request, Status, busy_threads_of_this_child};
@@ -19,8 +19,18 @@ struct Child {
     mode: Mode,
     /// By what the merged settings consist of, which the configuration keeps alive: httpd merges anew in each request.
     resolved: RwLock<HashMap<Identity, Arc<Resolved>>>,
-    /// The places of this server, for the side-by-side table.
-    places: Vec<(String, Arc<Resolved>)>,
+    /// Every database of this server, for the side-by-side table.
+    mounts: Vec<Mount>,
+}
+
+/// A Location with our handler.
+struct Mount {
+    /// "/dbtest", with the virtual host before it where there are several.
+    name: String,
+    server_number: usize,
+    /// Its page as an escaped path; None for a pattern, of which nobody knows what it matches.
+    url: Option<String>,
+    settings: Arc<Resolved>,
 }
 
 /// Replaced when httpd runs as one process (`httpd -X`) and reads its configuration again.
@@ -29,22 +39,24 @@ static CHILD: RwLock<Option<&'static Child>> = RwLock::new(None);
 /// Called once in each new child. Opens nothing.
 pub fn begin(main: &Main) {
     let mode = main.mode();
-    let environment = Environment::of_this_build();
-    let places = main
-        .places()
-        .into_iter()
-        .filter(|place| place.handler == "dbtest")
-        .filter_map(|place| {
-            let resolved = place.settings.resolve(&environment).ok()?;
-            Some((format!("{}{}", place.server, place.location), Arc::new(resolved)))
-        })
-        .collect();
-    let child = Child {
+    let mut child = Child {
         services: Services::new(mode.threads, Box::new(busy_threads_of_this_child)),
         mode,
         resolved: RwLock::default(),
-        places,
+        mounts: Vec::new(),
     };
+    for place in main.places() {
+        if place.handler == "dbtest"
+            && let Ok(settings) = child.resolve(&place.settings)
+        {
+            child.mounts.push(Mount {
+                name: format!("{}{}", place.server, place.location),
+                server_number: place.server_number,
+                url: (!place.is_pattern).then(|| app::home_of(&place.location)),
+                settings,
+            });
+        }
+    }
     *CHILD.write().unwrap_or_else(PoisonError::into_inner) = Some(Box::leak(Box::new(child)));
 }
 
@@ -62,19 +74,18 @@ impl Child {
     fn answer(&self, request: &Request) -> Response {
         let mut asked = Asked::new(request);
         if request.handler() == "dbtest-status" {
-            let views: Vec<PlaceView> = self
-                .places
-                .iter()
-                .map(|(location, settings)| PlaceView { location, place: self.place(settings) })
-                .collect();
-            return app::status(&mut asked, &views);
+            let listed: Vec<Listed> = self.mounts.iter().filter_map(|mount| self.listed(request, mount)).collect();
+            return app::status(&mut asked, &listed);
         }
         let settings = match request.settings() {
             Some(settings) => self.resolve(settings),
             None => self.resolve(&Settings::default()),
         };
         match settings {
-            Ok(settings) => app::answer(&mut asked, &self.place(&settings)),
+            Ok(settings) => {
+                let told = request.is_told(&settings.detail);
+                app::answer(&mut asked, &self.endpoint(&settings, told))
+            }
             // configtest refuses this; only a section that it does not see (<If>, <Files>) can come here
             Err(message) => {
                 request.log(
@@ -86,8 +97,16 @@ impl Child {
         }
     }
 
-    fn place<'a>(&'a self, settings: &'a Arc<Resolved>) -> Place<'a> {
-        Place { settings, services: &self.services, children: self.mode.children }
+    fn endpoint<'a>(&'a self, settings: &'a Arc<Resolved>, told: bool) -> Endpoint<'a> {
+        // never freed, so no other has its address
+        let key = Arc::as_ptr(settings).addr();
+        Endpoint { key, settings, services: &self.services, children: self.mode.children, told }
+    }
+
+    /// A mount as this visitor may see it among the others: not at all unless its own page would let him in.
+    fn listed<'a>(&'a self, request: &Request, mount: &'a Mount) -> Option<Listed<'a>> {
+        let told = request.may_visit(mount.server_number, mount.url.as_deref()?, &mount.settings.detail)?;
+        Some(Listed { location: &mount.name, endpoint: self.endpoint(&mount.settings, told) })
     }
 
     fn resolve(&self, settings: &Settings) -> Result<Arc<Resolved>, String> {
@@ -141,9 +160,8 @@ impl http::Request for Asked<'_, '_> {
         self.request.read_body(limit)
     }
 
-    fn trusted(&self) -> bool {
-        let proxied = ["x-forwarded-for", "forwarded", "via"].iter().any(|name| self.request.header(name).is_some());
-        self.request.user().is_some() || (self.request.is_from_this_machine() && !proxied)
+    fn log_id(&self) -> Option<&str> {
+        self.request.log_id()
     }
 
     fn logs(&self, level: Level) -> bool {

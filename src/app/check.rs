@@ -9,9 +9,9 @@ use super::child::CHILD;
 use super::form::Form;
 use super::http::{Level, Request, Response};
 use super::negotiate::{self, Format};
-use super::{Place, problem, render};
+use super::{Endpoint, problem, render};
 use crate::database::Stage;
-use crate::diagnosis::{self, Change, Circumstances, Colour, Entry, Report, Verdict};
+use crate::diagnosis::{self, Change, Circumstances, Colour, Entry, Finding, Report, State, Step, Verdict};
 
 /// Beyond the deadlines of the connection itself, for the probes beside it.
 const FOR_PROBES: Duration = Duration::from_secs(5);
@@ -22,8 +22,8 @@ struct CheckPage<'a> {
     home: &'static str,
     here: &'static str,
     report: &'a Report,
-    /// Whether this visitor sees everything.
-    all: bool,
+    /// Whether this visitor is told everything.
+    told: bool,
 }
 
 #[derive(Template)]
@@ -35,7 +35,7 @@ struct ExplainPage<'a> {
 }
 
 /// Answers GET check.
-pub fn get(request: &mut dyn Request, place: &Place) -> Response {
+pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     let query = match Form::parse(request.query().unwrap_or_default().as_bytes()) {
         Ok(form) => form,
         Err(error) => {
@@ -47,17 +47,16 @@ pub fn get(request: &mut dyn Request, place: &Place) -> Response {
     if let Some(id) = query.get("explain") {
         return explain(request, format, &String::from_utf8_lossy(id));
     }
-    let all = place.tells_all(request);
-    let Some(mut report) = examine(request, place) else {
+    let Some(mut report) = examine(request, endpoint) else {
         return busy(request, format);
     };
-    log(request, place, &report);
-    if !all {
-        report = Arc::new(for_strangers(&report));
+    log(request, endpoint, &report);
+    if !endpoint.told {
+        report = Arc::new(brief(&report));
     }
     let status = if report.verdict() == Verdict::Fail { 503 } else { 200 };
     let body = match format {
-        Format::Html => render(&CheckPage { home: "./", here: "check", report: &report, all }),
+        Format::Html => render(&CheckPage { home: "./", here: "check", report: &report, told: endpoint.told }),
         Format::Text => diagnosis::text(&report, Colour::Never).into_bytes(),
         Format::Json => diagnosis::json(&report).into_bytes(),
     };
@@ -65,8 +64,8 @@ pub fn get(request: &mut dyn Request, place: &Place) -> Response {
 }
 
 /// A check that fails, fails otherwise or passes again is news to the error log.
-fn log(request: &dyn Request, place: &Place, report: &Report) {
-    match (CHILD.checked(request, place, report.failure.as_ref().map(|failure| failure.id)), &report.failure) {
+fn log(request: &dyn Request, endpoint: &Endpoint, report: &Report) {
+    match (CHILD.checked(endpoint, report.failure.as_ref().map(|failure| failure.id)), &report.failure) {
         (Change::Fails, Some(failure)) => {
             let stage = report.failed_at().unwrap_or(Stage::Config);
             request.log(Level::Error, &diagnosis::log_line(failure, stage, request.base()));
@@ -84,46 +83,55 @@ pub fn busy(request: &dyn Request, format: Format) -> Response {
     problem::problem_as(format, request, 503, "Busy with other checks", message).with("Retry-After", "1")
 }
 
-/// Examines the place's database, or shares the examination that already runs; `None` when too many do.
-pub fn examine(request: &dyn Request, place: &Place) -> Option<Arc<Report>> {
-    examine_as(request.base(), place, place.tells_all(request))
+/// Examines the endpoint's database, or shares the examination that already runs; `None` when too many do.
+pub fn examine(request: &dyn Request, endpoint: &Endpoint) -> Option<Arc<Report>> {
+    examine_as(request.base(), endpoint)
 }
 
 /// The same for a Location that is not the request's own. Probes that leave a trace in the server's log run only
 /// for a person who may see what they find.
-pub fn examine_as(location: &str, place: &Place, on_request: bool) -> Option<Arc<Report>> {
-    if place.settings.is_default_database {
+pub fn examine_as(location: &str, endpoint: &Endpoint) -> Option<Arc<Report>> {
+    if endpoint.settings.is_default_database {
         // a check creates nothing, but this database is made by whoever uses it first; why it could not be made
         // is what the ladder tells
-        let _ = place.service().ping();
+        let _ = endpoint.service().ping();
     }
-    let limits = place.settings.limits;
+    let limits = endpoint.settings.limits;
     let circumstances = Circumstances {
         location: location.to_owned(),
-        children: place.children,
-        on_request,
+        children: endpoint.children,
+        on_request: endpoint.told,
         root: "/".into(),
         within: limits.connect + limits.query + FOR_PROBES,
     };
-    CHILD.examine(place, &circumstances)
+    CHILD.examine(endpoint, &circumstances)
 }
 
-/// What anybody may know at DBTestDetail brief: which step failed and the id, but no name, address or path.
-pub fn for_strangers(report: &Report) -> Report {
-    let mut report = report.clone();
-    report.database = "not shown (DBTestDetail brief)".into();
-    for step in &mut report.steps {
-        step.tried.clear();
-        step.evidence.clear();
-        step.says.clear();
-    }
-    for finding in report.failure.iter_mut().chain(&mut report.warnings) {
-        let title = diagnosis::explain(finding.id).map_or("", |entry| entry.title);
-        finding.cause = title.into();
-        finding.fixes.clear();
-        finding.excluded.clear();
-    }
-    report
+/// What anybody may know at DBTestDetail brief: whether it works, else which step failed and the id to look up. No
+/// name, address, path or version; and since what is skipped or warned of tells what kind of place this is, no more than
+/// that either.
+pub fn brief(report: &Report) -> Report {
+    let failure = report.failure.as_ref().map(|failure| Finding {
+        id: failure.id,
+        cause: diagnosis::explain(failure.id).map_or("", |entry| entry.title).into(),
+        fixes: Vec::new(),
+        excluded: Vec::new(),
+    });
+    let failed = report.failed_at();
+    let step = |step: &Step| Step {
+        stage: step.stage,
+        state: match failed {
+            Some(failed) if failed == step.stage => State::Fail,
+            Some(failed) if failed < step.stage => State::NotReached,
+            _ => State::Pass,
+        },
+        ms: 0.0,
+        tried: String::new(),
+        says: String::new(),
+        evidence: Vec::new(),
+    };
+    let steps = report.steps.iter().map(step).collect();
+    Report { database: "not shown (DBTestDetail brief)".into(), steps, failure, warnings: Vec::new() }
 }
 
 /// The catalogue's entry for one id.

@@ -1,12 +1,15 @@
 //! What the pages of one child process remember together. It is made by the first request that needs it,
 //! so never in the parent, and holds nothing of a configuration that a reload would replace.
+//!
+//! What is remembered for long is kept by section (see [`Endpoint::key`]), never by URL: visitors choose URLs.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use super::Place;
+use super::Endpoint;
 use super::http::{Level, Request};
+use crate::database::Stage;
 use crate::diagnosis::{Change, Changes, Circumstances, Examiner, Report};
 
 /// This child's.
@@ -19,11 +22,39 @@ pub struct Child {
     examiner: Examiner,
     /// How many requests run a check or wait for one.
     examining: AtomicUsize,
-    changes: Changes,
-    /// The places that failed and have not been seen to work since, with the id that was logged.
-    failing: Mutex<HashMap<String, &'static str>>,
-    /// Whether there are any: all that a request which succeeds looks at.
+    checks: Changes,
+    /// What failed and has not been seen to work since, by section.
+    failing: Mutex<HashMap<usize, Vec<Fault>>>,
+    /// Whether there is any: all that a request which succeeds looks at.
     trouble: AtomicBool,
+}
+
+/// What a request does with the database. That one of them works says nothing about the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    Reading,
+    Writing,
+    Creating,
+}
+
+/// Something that fails.
+#[derive(Debug, Clone)]
+struct Fault {
+    doing: Doing,
+    /// As the error alone tells: by this it is recognised, whoever meets it.
+    id: &'static str,
+    /// The step that failed.
+    stage: Stage,
+    logged: Logged,
+}
+
+/// The line that the error log has about a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// The id under which it stands there.
+    pub id: &'static str,
+    /// The server's own id of the request that met it first; it stands in the line.
+    pub reference: String,
 }
 
 /// At most so many requests of a child run or wait for a check, which may take all of its deadlines: the database's
@@ -31,7 +62,7 @@ pub struct Child {
 /// Unit tests are threads of one process that know nothing of each other.
 const MOST_EXAMINING: usize = if cfg!(test) { 1000 } else { 3 };
 
-/// A place among those who run or wait for a check; left by dropping it.
+/// A request among those that run or wait for a check; leaves by being dropped.
 struct Examining<'a>(&'a AtomicUsize);
 
 impl Drop for Examining<'_> {
@@ -42,57 +73,70 @@ impl Drop for Examining<'_> {
 
 impl Child {
     /// Runs a check or shares the one that runs; `None` when too many do.
-    pub fn examine(&self, place: &Place, circumstances: &Circumstances) -> Option<Arc<Report>> {
+    pub fn examine(&self, endpoint: &Endpoint, circumstances: &Circumstances) -> Option<Arc<Report>> {
         let others = self.examining.fetch_add(1, Ordering::Relaxed);
         let _mine = Examining(&self.examining);
-        (others < MOST_EXAMINING).then(|| self.examiner.examine(&place.settings.target, place.settings, circumstances))
+        let settings = endpoint.settings;
+        (others < MOST_EXAMINING).then(|| self.examiner.examine(&settings.target, settings, circumstances))
     }
 
-    /// Notes that a place fails with an error of this id; whether that is news, which is then logged as `logged`.
-    pub fn failed(&self, request: &dyn Request, place: &Place, id: &'static str, logged: &'static str) -> bool {
-        let name = name(request, place);
-        let news = self.changes.note(&name, Some(id)) != Change::Same;
+    /// The line that the error log already has about a fault of this id.
+    pub fn known(&self, endpoint: &Endpoint, id: &str) -> Option<Logged> {
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = failing.get(&endpoint.key)?.iter().find(|fault| fault.id == id || fault.logged.id == id)?;
+        Some(fault.logged.clone())
+    }
+
+    /// Notes that something fails with an error of this id, which is being logged as `logged`.
+    pub fn failed(&self, endpoint: &Endpoint, doing: Doing, id: &'static str, stage: Stage, logged: Logged) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if news {
-            failing.insert(name, logged);
-        }
+        let faults = failing.entry(endpoint.key).or_default();
+        faults.retain(|fault| fault.doing != doing);
+        faults.push(Fault { doing, id, stage, logged });
         self.trouble.store(true, Ordering::Relaxed);
-        news
     }
 
     /// Notes what a check found, apart from what the page's own requests meet: the id it fails with, or none. Whether
     /// that is news.
-    pub fn checked(&self, request: &dyn Request, place: &Place, id: Option<&'static str>) -> Change {
-        self.changes.note(&format!("check of {}", name(request, place)), id)
+    pub fn checked(&self, endpoint: &Endpoint, id: Option<&'static str>) -> Change {
+        match (self.checks.note(&endpoint.key.to_string(), id), id) {
+            // a request of the page has said so already
+            (Change::Fails, Some(id)) if self.known(endpoint, id).is_some() => Change::Same,
+            (change, _) => change,
+        }
     }
 
-    /// Notes that a place works, and says so in the error log if it did not before.
-    pub fn works(&self, request: &dyn Request, place: &Place) {
+    /// Notes that something works, and says so in the error log if it did not before. A connection that stands is news
+    /// for all that failed before there was one.
+    pub fn works(&self, request: &dyn Request, endpoint: &Endpoint, doing: Doing) {
         if !self.trouble.load(Ordering::Relaxed) {
             return;
         }
-        let name = name(request, place);
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let logged = failing.remove(&name);
+        let faults = failing.remove(&endpoint.key).unwrap_or_default();
+        let is_over = |fault: &Fault| fault.doing == doing || fault.stage < Stage::Session;
+        let (over, mut going_on): (Vec<Fault>, Vec<Fault>) = faults.into_iter().partition(is_over);
+        if doing == Doing::Reading {
+            // a table that can be read need not be created any more
+            going_on.retain(|fault| fault.doing != Doing::Creating);
+        }
+        if !going_on.is_empty() {
+            failing.insert(endpoint.key, going_on);
+        }
         self.trouble.store(!failing.is_empty(), Ordering::Relaxed);
         drop(failing);
-        if let Change::Recovered(id) = self.changes.note(&name, None) {
-            let id = logged.unwrap_or(id);
+        for fault in over {
+            let id = fault.logged.id;
             request.log(Level::Notice, &format!("{}: the database works again (it was {id})", request.base()));
         }
     }
-}
-
-/// Two virtual hosts may have the same Location with different databases.
-fn name(request: &dyn Request, place: &Place) -> String {
-    format!("{} {}", request.base(), place.settings.target.masked())
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::super::testing::{Fake, Site};
+    use super::super::testing::{Asked, Fake, Site};
     use super::*;
 
     #[test]
@@ -105,12 +149,33 @@ mod tests {
             within: Duration::from_secs(5),
         };
         let (child, site) = (Child::default(), Site::fake(&Fake::with_rows(1)));
-        let examined = || site.with_place(|place| child.examine(place, &circumstances).is_some());
+        let examined = || site.with_endpoint(|endpoint| child.examine(endpoint, &circumstances).is_some());
         assert!(examined());
         child.examining.store(MOST_EXAMINING, Ordering::Relaxed);
         assert!(!examined());
         assert_eq!(child.examining.load(Ordering::Relaxed), MOST_EXAMINING, "who is turned away leaves as well");
         child.examining.store(MOST_EXAMINING - 1, Ordering::Relaxed);
         assert!(examined());
+    }
+
+    #[test]
+    fn it_works_again_only_when_that_which_failed_has_succeeded() {
+        let (child, site) = (Child::default(), Site::fake(&Fake::with_rows(1)));
+        let logged = || Logged { id: "DBT1300", reference: "R".into() };
+        site.with_endpoint(|endpoint| {
+            let said = |doing| {
+                let asked = Asked::get("/");
+                child.works(&asked, endpoint, doing);
+                asked.logged.into_inner().len()
+            };
+            child.failed(endpoint, Doing::Writing, "DBT1399", Stage::Write, logged());
+            assert_eq!(said(Doing::Reading), 0, "a read is no news about an insert");
+            assert_eq!(child.known(endpoint, "DBT1399"), Some(logged()));
+            assert_eq!(said(Doing::Writing), 1);
+            assert_eq!(child.known(endpoint, "DBT1399"), None);
+            child.failed(endpoint, Doing::Writing, "DBT0499", Stage::Reach, logged());
+            assert_eq!(said(Doing::Reading), 1, "what could not be reached is reached");
+            assert_eq!(said(Doing::Writing), 0);
+        });
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::child::CHILD;
+use super::child::{CHILD, Doing};
 use super::failure::{self, Attempt, Cause, Stored};
 use super::form::Form;
 use super::http::{Request, Response};
 use super::model::{Entry, Model};
 use super::negotiate::Format;
 use super::stuff::STUFF;
-use super::{Place, home, json, origin, problem, render, wanted_format};
+use super::{Endpoint, home, json, origin, problem, render, wanted_format};
 use crate::config::Resolved;
 use crate::database::NotStored;
 
@@ -36,22 +36,27 @@ struct EntryPage<'a> {
 }
 
 /// Answers POST.
-pub fn post(request: &mut dyn Request, place: &Place) -> Response {
+pub fn post(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     let kind = kind_of(request.header("Content-Type"));
     let format = answer_format(request, kind);
-    match receive(request, place, kind, format) {
-        Ok(entry) if entry.is_sound() => insert(request, place, format, &entry),
-        Ok(entry) => mistaken(request, place, format, &entry),
+    match receive(request, endpoint, kind, format) {
+        Ok(entry) if entry.is_sound() => insert(request, endpoint, format, &entry),
+        Ok(entry) => mistaken(request, endpoint, format, &entry),
         Err(refused) => refused,
     }
 }
 
 /// Reads what was typed, or answers why it is not taken at all.
-fn receive(request: &mut dyn Request, place: &Place, kind: Option<Kind>, format: Format) -> Result<Entry, Response> {
+fn receive(
+    request: &mut dyn Request,
+    endpoint: &Endpoint,
+    kind: Option<Kind>,
+    format: Format,
+) -> Result<Entry, Response> {
     if origin::is_foreign(request) {
         return Err(problem::foreign(request, format));
     }
-    if place.settings.read_only {
+    if endpoint.settings.read_only {
         let message = "Nothing was saved: rows can only be read here (DBTestReadOnly On).";
         return Err(problem::problem_as(format, request, 403, "Read only", message));
     }
@@ -60,7 +65,7 @@ fn receive(request: &mut dyn Request, place: &Place, kind: Option<Kind>, format:
         let problem = problem::problem_as(format, request, 415, "This kind of body is not taken", &message);
         return Err(problem.with("Accept-Post", ACCEPTED));
     };
-    let limit = place.settings.max_body;
+    let limit = endpoint.settings.max_body;
     let body = request.body(limit).map_err(|error| problem::body(request, format, error, limit))?;
     let entry = match kind {
         Kind::Json => STUFF.read_json(&body),
@@ -72,17 +77,17 @@ fn receive(request: &mut dyn Request, place: &Place, kind: Option<Kind>, format:
     entry.map_err(|why| problem::bad_request(request, format, &format!("Nothing was saved: {why}.")))
 }
 
-fn insert(request: &dyn Request, place: &Place, format: Format, entry: &Entry) -> Response {
-    let (stored, cause) = match place.service().insert(entry.text("stuff"), entry.text("things")) {
+fn insert(request: &dyn Request, endpoint: &Endpoint, format: Format, entry: &Entry) -> Response {
+    let (stored, cause) = match endpoint.service().insert(entry.text("stuff"), entry.text("things")) {
         Ok(id) => {
-            CHILD.works(request, place);
+            CHILD.works(request, endpoint, Doing::Writing);
             return saved(request, format, id, entry);
         }
         Err(NotStored::Busy { retry_after }) => (Stored::No, Cause::Busy { retry_after }),
         Err(NotStored::NotSaved(error)) => (Stored::No, Cause::Database(error)),
         Err(NotStored::Unknown(error)) => (Stored::Unknown, Cause::Database(error)),
     };
-    failure::answer(request, place, format, &Attempt::Write { entry, stored }, cause)
+    failure::answer(request, endpoint, format, &Attempt::Write { entry, stored }, cause)
 }
 
 fn saved(request: &dyn Request, format: Format, id: i64, entry: &Entry) -> Response {
@@ -95,10 +100,12 @@ fn saved(request: &dyn Request, format: Format, id: i64, entry: &Entry) -> Respo
 }
 
 /// 422: the form again, with what was typed and the message beside the field.
-fn mistaken(request: &dyn Request, place: &Place, format: Format, entry: &Entry) -> Response {
+fn mistaken(request: &dyn Request, endpoint: &Endpoint, format: Format, entry: &Entry) -> Response {
     let body = match format {
         Format::Json => json::mistakes(entry),
-        _ => render(&EntryPage { home: &home(request), here: "rows", settings: place.settings, model: &STUFF, entry }),
+        _ => {
+            render(&EntryPage { home: &home(request), here: "rows", settings: endpoint.settings, model: &STUFF, entry })
+        }
     };
     Response::whole(422, format.content_type(), Arc::new(body))
 }

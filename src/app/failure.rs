@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::child::CHILD;
+use super::child::Doing;
 use super::http::{Level, Request, Response};
+use super::investigation::{Known, investigate};
 use super::model::{Entry, Model};
 use super::negotiate::Format;
 use super::stuff::STUFF;
-use super::{Place, check, home, json, render};
+use super::{Endpoint, home, json, render};
 use crate::config::Resolved;
-use crate::database::{Error, Refusal, Stage};
-use crate::diagnosis::{self, Finding, Report};
+use crate::database::{Error, Refusal};
+use crate::diagnosis::{self, Report};
 
 /// What was being done.
 pub enum Attempt<'a> {
@@ -32,6 +33,16 @@ pub enum Attempt<'a> {
 pub enum Stored {
     No,
     Unknown,
+}
+
+impl Attempt<'_> {
+    fn doing(&self) -> Doing {
+        match self {
+            Attempt::Read => Doing::Reading,
+            Attempt::Write { .. } => Doing::Writing,
+            Attempt::Create => Doing::Creating,
+        }
+    }
 }
 
 /// Why it could not be done.
@@ -69,33 +80,24 @@ struct FailurePage<'a> {
     title: &'a str,
     message: &'a str,
     id: Option<&'static str>,
-    /// What the failed statement itself met, for who may see it.
-    said: Option<String>,
+    /// Under which id of a request the error log has it.
+    reference: Option<&'a str>,
     report: Option<&'a Report>,
     /// The statement behind the button that creates the missing table.
     create: Option<String>,
 }
 
-/// A failure as found out: the id that everybody sees, and the rest for who may.
-#[derive(Default)]
-struct Known {
-    id: Option<&'static str>,
-    said: Option<String>,
-    report: Option<Arc<Report>>,
-    table_is_missing: bool,
-}
-
 /// Answers a request that failed for the database's sake.
 pub fn answer(
     request: &dyn Request,
-    place: &Place,
+    endpoint: &Endpoint,
     format: Format,
     attempt: &Attempt,
     cause: impl Into<Cause>,
 ) -> Response {
     let cause = cause.into();
     let known = match &cause {
-        Cause::Database(error) => investigate(request, place, error),
+        Cause::Database(error) => investigate(request, endpoint, attempt.doing(), error),
         _ => Known::default(),
     };
     if let Cause::Busy { .. } = cause {
@@ -103,7 +105,7 @@ pub fn answer(
     }
     let (title, message) = words(attempt, &cause);
     let body = match format {
-        Format::Html | Format::Text => page(request, place, attempt, known, title, message),
+        Format::Html | Format::Text => page(request, endpoint, attempt, known, title, message),
         Format::Json => {
             let saved = match attempt {
                 Attempt::Write { stored: Stored::No, .. } => Some("no"),
@@ -119,66 +121,6 @@ pub fn answer(
     match cause {
         Cause::Busy { retry_after } => response.with("Retry-After", seconds(retry_after)),
         _ => response,
-    }
-}
-
-/// The status and one line, for health: no examination.
-pub fn in_one_line(request: &dyn Request, place: &Place, cause: Cause) -> (u16, String) {
-    match cause {
-        Cause::Busy { .. } => (503, "busy: too many requests wait for the database".into()),
-        Cause::Panicked => (500, "the check panicked".into()),
-        Cause::Database(error) => {
-            let finding = diagnosis::quick(&error, &place.settings.target, place.settings);
-            log(request, place, &finding, &finding, error.stage, &error);
-            if place.tells_all(request) {
-                (503, diagnosis::one_line(&format!("{} {}", finding.id, finding.cause)))
-            } else {
-                (503, format!("{} the database does not answer as it should", finding.id))
-            }
-        }
-    }
-}
-
-/// Finds out what is wrong, writes the line for the error log, and keeps what this visitor may see.
-fn investigate(request: &dyn Request, place: &Place, error: &Error) -> Known {
-    let quick = diagnosis::quick(error, &place.settings.target, place.settings);
-    let mut known = Known { id: Some(quick.id), table_is_missing: error.is_missing_table(), ..Known::default() };
-    if !place.tells_all(request) {
-        log(request, place, &quick, &quick, error.stage, error);
-        return known;
-    }
-    let Some(report) = check::examine(request, place) else {
-        known.said = Some(error.to_string());
-        log(request, place, &quick, &quick, error.stage, error);
-        return known;
-    };
-    match (&report.failure, report.failed_at()) {
-        // the ladder knows more than the error alone
-        (Some(failure), Some(stage)) => {
-            known.id = Some(failure.id);
-            log(request, place, &quick, failure, stage, error);
-        }
-        _ => {
-            known.said = Some(error.to_string());
-            log(request, place, &quick, &quick, error.stage, error);
-        }
-    }
-    known.report = Some(report);
-    known
-}
-
-/// One line when the state changes; every time at debug. The state is what the error alone tells, so that visitors
-/// who may see more and those who may not do not look like changes.
-fn log(request: &dyn Request, place: &Place, quick: &Finding, finding: &Finding, stage: Stage, error: &Error) {
-    let news = CHILD.failed(request, place, quick.id, finding.id);
-    let level = if news { Level::Error } else { Level::Debug };
-    if request.logs(level) {
-        let mut line = diagnosis::log_line(finding, stage, request.base());
-        let error = error.to_string();
-        if !finding.cause.contains(&error) {
-            line = format!("{line} [{error}]");
-        }
-        request.log(level, &diagnosis::one_line(&line));
     }
 }
 
@@ -221,8 +163,15 @@ fn words(attempt: &Attempt, cause: &Cause) -> (&'static str, &'static str) {
     }
 }
 
-fn page(request: &dyn Request, place: &Place, attempt: &Attempt, known: Known, title: &str, message: &str) -> Vec<u8> {
-    let settings: &Resolved = place.settings;
+fn page(
+    request: &dyn Request,
+    endpoint: &Endpoint,
+    attempt: &Attempt,
+    known: Known,
+    title: &str,
+    message: &str,
+) -> Vec<u8> {
+    let settings: &Resolved = endpoint.settings;
     let blank = STUFF.blank();
     let entry = match attempt {
         Attempt::Write { entry, .. } => Some(*entry),
@@ -240,7 +189,7 @@ fn page(request: &dyn Request, place: &Place, attempt: &Attempt, known: Known, t
         title,
         message,
         id: known.id,
-        said: known.said,
+        reference: known.logged.as_ref().map(|logged| logged.reference.as_str()),
         report: known.report.as_deref(),
         create: offers_table.then(|| settings.target.create_statement(&settings.table)),
     })

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use super::child::CHILD;
+use super::child::{CHILD, Doing};
 use super::http::{Request, Response};
 use super::negotiate::Format;
-use super::{Place, failure, wanted_format};
+use super::{Endpoint, investigation, wanted_format};
 
 /// Answers GET health.
-pub fn get(request: &mut dyn Request, place: &Place) -> Response {
+pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     let format = wanted_format(request, &[Format::Text, Format::Json]);
-    let (status, ok, line) = match place.service().ping() {
+    let (status, ok, line) = match endpoint.service().ping() {
         Ok(()) => {
-            CHILD.works(request, place);
+            CHILD.works(request, endpoint, Doing::Reading);
             (200, true, "ok".to_owned())
         }
         Err(refusal) => {
-            let (status, line) = failure::in_one_line(request, place, refusal.into());
+            let (status, line) = investigation::in_one_line(request, endpoint, refusal.into());
             (status, false, line)
         }
     };

@@ -25,9 +25,8 @@ pub trait Request {
     /// Reads the body, whatever its framing, up to `limit` bytes.
     fn body(&mut self, limit: usize) -> Result<Vec<u8>, BodyError>;
 
-    /// Whether the visitor may see everything whatever DBTestDetail says: he asks from this very
-    /// machine (the connection's own two addresses are equal or loopback, no proxy header) or has logged in.
-    fn trusted(&self) -> bool;
+    /// The server's own id of this request, for a visitor to hand on; it stands in the log formats as `%L`.
+    fn log_id(&self) -> Option<&str>;
 
     /// Whether a line of this level would be written: ask before formatting one that is costly.
     fn logs(&self, level: Level) -> bool;

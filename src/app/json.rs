@@ -34,7 +34,8 @@ struct ListShape<'a> {
     /// The `before` of the next older page; null on the last.
     older: Option<i64>,
     read_only: bool,
-    database: AboutShape<'a>,
+    /// What answered, for whom it is told.
+    database: Option<AboutShape<'a>>,
     took_ms: f64,
 }
 
@@ -51,15 +52,15 @@ struct ErrorShape<'a> {
 }
 
 /// A page of rows.
-pub fn list(page: &Page, older: Option<i64>, read_only: bool, about: &About) -> Vec<u8> {
-    let database = AboutShape {
+pub fn list(page: &Page, older: Option<i64>, read_only: bool, about: Option<&About>) -> Vec<u8> {
+    let database = about.map(|about| AboutShape {
         product: about.product,
         version: &about.version,
         name: &about.database,
         host: &about.host,
         role: &about.role,
         transport: &about.transport,
-    };
+    });
     let took_ms = (page.took.as_secs_f64() * 1e6).round() / 1e3;
     bytes(&ListShape { rows: page.rows.iter().map(RowShape::from).collect(), older, read_only, database, took_ms })
 }

@@ -1,13 +1,13 @@
 //! The page: the newest rows and the form; older rows by key; all of them as a stream.
 //!
-//! What a GET renders depends on its [`Wanted`] and the settings alone, never on who asks: requests that
+//! What a GET renders depends on its [`Wanted`] and the settings alone, and of who asks only on whether everything is told: requests that
 //! wait for the same thing are answered with the same bytes.
 
 use std::sync::{Arc, LazyLock};
 
 use askama::Template;
 
-use super::child::CHILD;
+use super::child::{CHILD, Doing};
 use super::failure::{self, Attempt};
 use super::form::Form;
 use super::http::{Body, Request, Response, Sink};
@@ -15,7 +15,7 @@ use super::model::{Entry, Model};
 use super::negotiate::{self, Format};
 use super::rows::TableRows;
 use super::stuff::STUFF;
-use super::{Place, json, problem, render_sized};
+use super::{Endpoint, json, problem, render_sized};
 use crate::config::Resolved;
 use crate::database::{About, Page, Refusal, Service, Shared};
 
@@ -41,6 +41,7 @@ struct Key {
     wanted: Wanted,
     page_size: u32,
     read_only: bool,
+    told: bool,
 }
 
 #[derive(Template)]
@@ -54,7 +55,8 @@ struct ListPage<'a> {
     form: &'a str,
     page: &'a Page,
     rows: TableRows<'a>,
-    about: &'a About,
+    /// For whom it is told.
+    about: Option<&'a About>,
     before: Option<i64>,
     older: Option<i64>,
     saved: Option<i64>,
@@ -81,7 +83,7 @@ static BLANK_FORM: LazyLock<String> = LazyLock::new(|| {
 const HERE: &str = "./";
 
 /// Answers GET.
-pub fn get(request: &mut dyn Request, place: &Place) -> Response {
+pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     let (wanted, all) = match read_query(request) {
         Ok(wanted) => wanted,
         Err(message) => {
@@ -90,14 +92,14 @@ pub fn get(request: &mut dyn Request, place: &Place) -> Response {
         }
     };
     if all {
-        return export(request, place);
+        return export(request, endpoint);
     }
-    match body(&place.service(), place.settings, wanted) {
+    match body(&endpoint.service(), endpoint, wanted) {
         Ok(body) => {
-            CHILD.works(request, place);
+            CHILD.works(request, endpoint, Doing::Reading);
             Response::whole(200, wanted.format.content_type(), body)
         }
-        Err(refusal) => failure::answer(request, place, wanted.format, &Attempt::Read, refusal),
+        Err(refusal) => failure::answer(request, endpoint, wanted.format, &Attempt::Read, refusal),
     }
 }
 
@@ -123,16 +125,17 @@ fn id_in(name: &str, value: &[u8]) -> Result<i64, String> {
 }
 
 /// The rendered page: one query and one rendering for all who wait for the same.
-fn body(service: &Service, settings: &Resolved, wanted: Wanted) -> Result<Arc<Vec<u8>>, Refusal> {
+fn body(service: &Service, endpoint: &Endpoint, wanted: Wanted) -> Result<Arc<Vec<u8>>, Refusal> {
     static PAGES: LazyLock<Shared<Key, Arc<Vec<u8>>>> = LazyLock::new(Shared::new);
-    let key = Key { wanted, page_size: settings.page_size, read_only: settings.read_only };
+    let (settings, told) = (&**endpoint.settings, endpoint.told);
+    let key = Key { wanted, page_size: settings.page_size, read_only: settings.read_only, told };
     PAGES.answer(service, key, |connection| {
         let page = connection.page(wanted.before, settings.page_size)?;
-        Ok(Arc::new(rendered(&page, connection.about(), settings, wanted)))
+        Ok(Arc::new(rendered(&page, Some(connection.about()).filter(|_| told), settings, wanted)))
     })
 }
 
-fn rendered(page: &Page, about: &About, settings: &Resolved, wanted: Wanted) -> Vec<u8> {
+fn rendered(page: &Page, about: Option<&About>, settings: &Resolved, wanted: Wanted) -> Vec<u8> {
     let older = page.rows.last().map(|row| row.id).filter(|_| page.more);
     if wanted.format == Format::Json {
         return json::list(page, older, settings.read_only, about);
@@ -157,13 +160,13 @@ fn rendered(page: &Page, about: &About, settings: &Resolved, wanted: Wanted) -> 
 }
 
 /// The whole table, one JSON object a line, in constant memory.
-fn export(request: &dyn Request, place: &Place) -> Response {
-    let service = place.service();
+fn export(request: &dyn Request, endpoint: &Endpoint) -> Response {
+    let service = endpoint.service();
     // a failure that can be known before the first byte gets its proper status
     if let Err(refusal) = service.page(None, 1) {
-        return failure::answer(request, place, Format::Json, &Attempt::Read, refusal);
+        return failure::answer(request, endpoint, Format::Json, &Attempt::Read, refusal);
     }
-    CHILD.works(request, place);
+    CHILD.works(request, endpoint, Doing::Reading);
     let location = request.base().to_owned();
     let stream = move |sink: &mut Sink| {
         let mut buffer = Vec::with_capacity(PIECE + 1024);

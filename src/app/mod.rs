@@ -11,6 +11,7 @@ mod form;
 mod headers;
 mod health;
 pub mod http;
+mod investigation;
 mod json;
 mod list;
 mod model;
@@ -33,60 +34,59 @@ use std::sync::Arc;
 use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::config::{Detail, Resolved};
+use crate::config::Resolved;
 use crate::database::{Create, Service, Services};
 use form::Form;
 use http::{Request, Response};
 use negotiate::Format;
 pub use routes::base_of;
 
-/// The place that a request is for: one Location with its settings.
+/// The endpoint that a request is for: one Location with its settings.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct Endpoint<'a> {
+    /// The same for all requests to one section with the same settings, and for no other section of this process.
+    pub key: usize,
     pub settings: &'a Arc<Resolved>,
     /// Of this child.
     pub services: &'a Services,
     /// How many child processes this server may have, for the capacity arithmetic.
     pub children: u32,
+    /// Whether this visitor is told everything (DBTestDetail), or nothing that a stranger should not hear.
+    pub told: bool,
 }
 
 /// One configured database, for the side-by-side table of the whole server.
 #[derive(Clone, Copy)]
-pub struct PlaceView<'a> {
+pub struct Listed<'a> {
     /// "/dbtest", with the virtual host before it where there are several: "www.example.com/dbtest".
     pub location: &'a str,
-    pub place: Place<'a>,
+    pub endpoint: Endpoint<'a>,
 }
 
 /// Answers a request for something below a Location.
-pub fn answer(request: &mut dyn Request, place: &Place) -> Response {
+pub fn answer(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     // lets the suite prove that a panic costs one request and no more
     #[cfg(debug_assertions)]
     assert!(request.method() != "GET" || request.query() != Some("panic"), "asked to panic by ?panic");
-    let mut response = routes::answer(request, place);
+    let mut response = routes::answer(request, endpoint);
     headers::complete(&mut response);
     response
 }
 
 /// Answers a request to the handler `dbtest-status`: every database of this server, side by side.
-pub fn status(request: &mut dyn Request, places: &[PlaceView]) -> Response {
-    let mut response = status::answer(request, places);
+pub fn status(request: &mut dyn Request, endpoints: &[Listed]) -> Response {
+    let mut response = status::answer(request, endpoints);
     headers::complete(&mut response);
     response
 }
 
-impl Place<'_> {
-    /// The connections of this child to this place's database. The default database makes its file and
+impl Endpoint<'_> {
+    /// The connections of this child to this endpoint's database. The default database makes its file and
     /// table on first use; one that the administrator named is never created.
     fn service(&self) -> Arc<Service> {
         let Resolved { target, table, limits, connections, is_default_database, .. } = &**self.settings;
         let create = if *is_default_database { Create::File } else { Create::Never };
         self.services.get(target, table, *limits, *connections, create)
-    }
-
-    /// Whether this visitor is told everything when the database fails.
-    fn tells_all(&self, request: &dyn Request) -> bool {
-        self.settings.detail == Detail::Full || request.trusted()
     }
 }
 
@@ -113,9 +113,14 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The address of the list: "/dbtest/", escaped as a URL.
 fn home(request: &dyn Request) -> String {
-    let mut home = String::with_capacity(request.base().len() + 16);
+    home_of(request.base())
+}
+
+/// The same for a Location.
+pub fn home_of(location: &str) -> String {
+    let mut home = String::with_capacity(location.len() + 16);
     // writing into memory cannot fail
-    let _ = write!(home, "{}/", utf8_percent_encode(request.base(), PATH));
+    let _ = write!(home, "{}/", utf8_percent_encode(location, PATH));
     home
 }
 

@@ -69,9 +69,9 @@ struct Liking {
 
 /// What the most specific range that fits says of a format.
 fn liking(ranges: &[Range], offer: Format) -> Option<Liking> {
-    let fitting = ranges.iter().enumerate().filter_map(|(place, range)| {
+    let fitting = ranges.iter().enumerate().filter_map(|(endpoint, range)| {
         let specificity = range.specificity(offer)?;
-        Some(Liking { quality: range.quality, specificity, earliness: Reverse(place) })
+        Some(Liking { quality: range.quality, specificity, earliness: Reverse(endpoint) })
     });
     fitting.max_by_key(|liking| liking.specificity)
 }

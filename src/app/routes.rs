@@ -1,10 +1,10 @@
 //! Which page answers which path and method: one table. A page is a file beside this one and a line here.
 
 use super::http::{Body, Request, Response};
-use super::{Place, check, create, health, list, problem, style, table};
+use super::{Endpoint, check, create, health, list, problem, style, table};
 
 /// Answers one method of one path.
-type Page = fn(&mut dyn Request, &Place) -> Response;
+type Page = fn(&mut dyn Request, &Endpoint) -> Response;
 
 /// A path below the Location and what may be done there.
 struct Route {
@@ -23,7 +23,7 @@ static ROUTES: &[Route] = &[
 ];
 
 /// Finds the page and lets it answer.
-pub fn answer(request: &mut dyn Request, place: &Place) -> Response {
+pub fn answer(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     let Some(route) = ROUTES.iter().find(|route| route.path == request.path()) else {
         return problem::not_found(request);
     };
@@ -32,7 +32,7 @@ pub fn answer(request: &mut dyn Request, place: &Place) -> Response {
         method => method,
     };
     match route.methods.iter().find(|(method, _)| *method == wanted) {
-        Some((_, page)) => headless(page(request, place), request.method()),
+        Some((_, page)) => headless(page(request, endpoint), request.method()),
         None if wanted == "OPTIONS" => Response { status: 204, ..Response::default() }.with("Allow", route.allow()),
         None => problem::method_not_allowed(request, route.allow()),
     }
@@ -64,7 +64,7 @@ impl Route {
 }
 
 /// Links on the page are relative to the slash. A browser repeats a POST as it is only after 308.
-fn add_slash(request: &mut dyn Request, _: &Place) -> Response {
+fn add_slash(request: &mut dyn Request, _: &Endpoint) -> Response {
     let mut target = super::home(request);
     if let Some(query) = request.query() {
         // httpd refuses control characters in a request line; this keeps a header free of them whatever comes

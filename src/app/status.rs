@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::check::{busy, examine_as, for_strangers};
+use super::check::{brief, busy, examine_as};
 use super::http::{Request, Response};
 use super::negotiate::Format;
-use super::{PlaceView, problem, render, style, wanted_format};
+use super::{Listed, problem, render, style, wanted_format};
 use crate::database::Stage;
 use crate::diagnosis::{self, Report, State, Verdict};
 
@@ -41,7 +41,7 @@ struct StatusPage<'a> {
 }
 
 /// Answers GET of the handler `dbtest-status`, at whatever path.
-pub fn answer(request: &mut dyn Request, places: &[PlaceView]) -> Response {
+pub fn answer(request: &mut dyn Request, endpoints: &[Listed]) -> Response {
     match request.method() {
         "GET" | "HEAD" => {}
         "OPTIONS" => return Response { status: 204, ..Response::default() }.with("Allow", "GET, HEAD, OPTIONS"),
@@ -52,7 +52,7 @@ pub fn answer(request: &mut dyn Request, places: &[PlaceView]) -> Response {
         return style::sheet(version);
     }
     let format = wanted_format(request, &[Format::Html, Format::Text, Format::Json]);
-    let Some(reports) = places.iter().map(|view| examined(request, view)).collect() else {
+    let Some(reports) = endpoints.iter().map(examined).collect() else {
         return busy(request, format);
     };
     let rows = compare(reports);
@@ -69,10 +69,9 @@ pub fn answer(request: &mut dyn Request, places: &[PlaceView]) -> Response {
     Response::whole(status, format.content_type(), Arc::new(body))
 }
 
-fn examined(request: &dyn Request, view: &PlaceView) -> Option<(String, Report)> {
-    let all = view.place.tells_all(request);
-    let report = examine_as(view.location, &view.place, all)?;
-    let report = if all { Report::clone(&report) } else { for_strangers(&report) };
+fn examined(view: &Listed) -> Option<(String, Report)> {
+    let report = examine_as(view.location, &view.endpoint)?;
+    let report = if view.endpoint.told { Report::clone(&report) } else { brief(&report) };
     Some((view.location.to_owned(), report))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Place;
+use super::Endpoint;
 use super::http::{Request, Response};
 
 const SHEET: &str = include_str!("style.css");
@@ -22,7 +22,7 @@ const fn fnv1a(bytes: &[u8]) -> u32 {
 }
 
 /// Answers GET style.css.
-pub fn get(request: &mut dyn Request, _: &Place) -> Response {
+pub fn get(request: &mut dyn Request, _: &Endpoint) -> Response {
     sheet(request.query().unwrap_or_default())
 }
 

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::http::{Body, BodyError, Level, Request, Response};
-use super::{Place, PlaceView};
+use super::{Endpoint, Listed};
 use crate::config::{Detail, Resolved};
 use crate::database::{
     self, About, Cause, Connection, Create, Error, Limits, Page, Row, Rows, Services, Setting, Stage, Table, Target,
@@ -22,7 +22,7 @@ pub struct Asked {
     query: Option<String>,
     headers: Vec<(String, Vec<u8>)>,
     body: Result<Vec<u8>, BodyError>,
-    pub trusted: bool,
+    pub told: bool,
     /// What went to the error log.
     pub logged: RefCell<Vec<(Level, String)>>,
 }
@@ -41,7 +41,7 @@ impl Asked {
             query,
             headers: Vec::new(),
             body: Ok(Vec::new()),
-            trusted: false,
+            told: false,
             logged: RefCell::default(),
         }
     }
@@ -73,8 +73,9 @@ impl Asked {
         self
     }
 
-    pub fn trusted(mut self) -> Self {
-        self.trusted = true;
+    /// By DBTestDetail.
+    pub fn told(mut self) -> Self {
+        self.told = true;
         self
     }
 }
@@ -101,8 +102,8 @@ impl Request for Asked {
             body => body,
         }
     }
-    fn trusted(&self) -> bool {
-        self.trusted
+    fn log_id(&self) -> Option<&str> {
+        Some("LOG-ID")
     }
     fn logs(&self, _: Level) -> bool {
         true
@@ -247,10 +248,11 @@ impl Connection for FakeConnection {
     }
 }
 
-/// A place with a database, and the child's services: what the server hands to the application.
+/// An endpoint with a database, and the child's services: what the server hands to the application.
 pub struct Site {
     pub settings: Resolved,
     services: Services,
+    key: usize,
 }
 
 impl Site {
@@ -280,7 +282,8 @@ impl Site {
             connections: 1,
             max_body: 65536,
         };
-        Self { settings, services: Services::new(1, Box::new(|| 0)) }
+        static KEYS: AtomicUsize = AtomicUsize::new(1);
+        Self { settings, services: Services::new(1, Box::new(|| 0)), key: KEYS.fetch_add(1, Ordering::SeqCst) }
     }
 
     pub fn set(mut self, change: impl FnOnce(&mut Resolved)) -> Self {
@@ -288,13 +291,17 @@ impl Site {
         self
     }
 
-    pub fn with_place<T>(&self, work: impl FnOnce(&Place) -> T) -> T {
+    pub fn with_endpoint<T>(&self, work: impl FnOnce(&Endpoint) -> T) -> T {
         let settings = Arc::new(self.settings.clone());
-        work(&Place { settings: &settings, services: &self.services, children: 4 })
+        let told = matches!(settings.detail, Detail::Full);
+        work(&Endpoint { key: self.key, settings: &settings, services: &self.services, children: 4, told })
     }
 
     pub fn answer(&self, asked: &mut Asked) -> Response {
-        self.with_place(|place| super::answer(asked, place))
+        self.with_endpoint(|endpoint| {
+            let told = endpoint.told || asked.told;
+            super::answer(asked, &Endpoint { told, ..*endpoint })
+        })
     }
 
     pub fn get(&self, url: &str) -> Response {
@@ -302,9 +309,9 @@ impl Site {
     }
 
     pub fn status(&self, asked: &mut Asked, locations: &[&str]) -> Response {
-        self.with_place(|place| {
-            let views: Vec<PlaceView> =
-                locations.iter().map(|location| PlaceView { location, place: *place }).collect();
+        self.with_endpoint(|endpoint| {
+            let endpoint = Endpoint { told: endpoint.told || asked.told, ..*endpoint };
+            let views: Vec<Listed> = locations.iter().map(|location| Listed { location, endpoint }).collect();
             super::status(asked, &views)
         })
     }

@@ -15,7 +15,7 @@ fn json(response: &super::Response) -> serde_json::Value {
 #[test]
 fn the_list_shows_the_newest_rows_the_form_and_what_answered() {
     let site = Site::fake(&Fake::with_rows(45));
-    let response = site.get("/");
+    let response = site.answer(&mut Asked::get("/").told());
     let html = text(&response);
     assert_eq!((response.status, response.content_type), (200, "text/html; charset=utf-8"));
     assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"), "{html}");
@@ -29,6 +29,62 @@ fn the_list_shows_the_newest_rows_the_form_and_what_answered() {
     }
     assert_eq!(html.matches("<h1").count(), 1);
     assert!(!html.contains("mistake") && !html.contains("autofocus") && !html.contains("aria-invalid"));
+}
+
+/// Whatever a page shows to those who are told, a stranger hears nothing of it.
+#[test]
+fn a_stranger_learns_nothing_of_what_answers() {
+    let fake = Fake::with_rows(3);
+    let site = Site::fake(&fake);
+    let secrets = ["secrethost", "nowhere", "tester", "memory", "1.0", "fake", "Fake"];
+    let all =
+        ["/", "/?format=json", "/check", "/check?format=text", "/check?format=json", "/health", "/nothing", "/?x"];
+    let quiet = |told: bool| {
+        for url in all {
+            let mut asked = Asked::get(url);
+            asked.told = told;
+            let text = text(&site.answer(&mut asked));
+            let heard = secrets.iter().filter(|secret| text.contains(**secret)).count();
+            assert!(told || heard == 0, "{url} tells a stranger:\n{text}");
+        }
+    };
+    assert!(text(&site.answer(&mut Asked::get("/").told())).contains("nowhere"));
+    quiet(false);
+    *fake.read.lock().unwrap() = Some(|| broken(Stage::Read));
+    quiet(false);
+    *fake.write.lock().unwrap() = Some(|| WriteError::NotSaved(broken(Stage::Write)));
+    let failed = text(&site.answer(&mut Asked::post("/", "stuff=a&things=b")));
+    assert!(secrets.iter().all(|secret| !failed.contains(secret)), "{failed}");
+}
+
+#[test]
+fn a_stranger_gets_an_id_to_hand_on_that_stands_in_the_log() {
+    let fake = Fake::with_rows(1);
+    let site = Site::fake(&fake);
+    *fake.read.lock().unwrap() = Some(|| broken(Stage::Read));
+    for first in [true, false] {
+        let mut asked = Asked::get("/");
+        let html = text(&site.answer(&mut asked));
+        let (_, id) = html.split_once("under <strong>").expect("an id");
+        let id = &id[..7];
+        assert!(html.contains("at request <strong>LOG-ID</strong>"), "{html}");
+        let logged = asked.logged.into_inner();
+        assert_eq!(logged[0].0 == Level::Error, first, "said once");
+        assert!(!first || (logged[0].1.contains("(request LOG-ID)") && logged[0].1.contains(id)), "{logged:?}");
+    }
+}
+
+/// A check that finds nothing wrong does not stand as green above a page that failed.
+#[test]
+fn the_pages_own_failure_is_the_verdict() {
+    let fake = Fake::with_rows(1);
+    *fake.write.lock().unwrap() = Some(|| WriteError::NotSaved(broken(Stage::Write)));
+    let mut asked = Asked::post("/", "stuff=a&things=b").told().header("Accept", JSON);
+    let answer = json(&Site::fake(&fake).answer(&mut asked));
+    let report = &answer["error"]["report"];
+    assert_eq!((&report["verdict"], &report["failed_at"]), (&"fail".into(), &"write".into()), "{answer}");
+    assert_eq!(report["id"], answer["error"]["id"]);
+    assert!(report["cause"].as_str().unwrap().contains("secrethost"));
 }
 
 #[test]
@@ -111,7 +167,7 @@ fn mistakes_are_answered_with_the_form_and_what_was_typed() {
 #[test]
 fn json_in_and_out() {
     let site = Site::fake(&Fake::with_rows(22));
-    let list = json(&site.answer(&mut Asked::get("/?before=22").header("Accept", JSON)));
+    let list = json(&site.answer(&mut Asked::get("/?before=22").header("Accept", JSON).told()));
     assert_eq!(list["rows"][0], serde_json::json!({"id": 21, "stuff": "stuff 21", "things": "things 21"}));
     assert_eq!((&list["older"], &list["database"]["role"]), (&2.into(), &"tester".into()));
     assert_eq!(json(&site.get("/?before=2&format=json"))["older"], serde_json::Value::Null);
@@ -268,7 +324,7 @@ fn a_failed_read_is_told_calmly_to_strangers_and_wholly_to_those_who_may_know() 
     assert!(html.contains("The rows could not be read") && html.contains("<strong>DBT"), "{html}");
     assert!(!html.contains("secrethost"), "{html}");
     assert!(html.contains("<form"), "the form stands below");
-    let trusted = text(&site.answer(&mut Asked::get("/").trusted()));
+    let trusted = text(&site.answer(&mut Asked::get("/").told()));
     assert!(trusted.contains("secrethost") && trusted.contains("at step <strong>read</strong>"), "{trusted}");
     assert!(trusted.find("Copy report").unwrap() < trusted.find("<form").unwrap(), "above the form");
     let full = Site::fake(&fake).set(|settings| settings.detail = Detail::Full);
@@ -371,7 +427,7 @@ fn health_is_one_line() {
     let line = text(&bad);
     assert!(bad.status == 503 && line.starts_with("DBT") && !line.contains("secrethost"), "{line}");
     assert_eq!(line.lines().count(), 1);
-    let json = json(&Site::fake(&fake).answer(&mut Asked::get("/health").header("Accept", JSON).trusted()));
+    let json = json(&Site::fake(&fake).answer(&mut Asked::get("/health").header("Accept", JSON).told()));
     assert!(json["ok"] == false && json["says"].as_str().unwrap().contains("secrethost"));
 }
 
@@ -379,16 +435,16 @@ fn health_is_one_line() {
 fn the_check_answers_in_three_formats_and_hides_names_from_strangers() {
     let fake = Fake::with_rows(1);
     let site = Site::fake(&fake);
-    let passing = site.answer(&mut Asked::get("/check").trusted());
+    let passing = site.answer(&mut Asked::get("/check").told());
     assert_eq!(passing.status, 200);
     assert!(text(&passing).contains("<h1 class=\"verdict\"><span class=\"state pass\">✓ pass</span>"));
     *fake.read.lock().unwrap() = Some(|| broken(Stage::Read));
-    let failing = site.answer(&mut Asked::get("/check").trusted());
+    let failing = site.answer(&mut Asked::get("/check").told());
     assert_eq!(failing.status, 503);
     assert!(text(&failing).contains("✗ fail"));
-    let plain = site.answer(&mut Asked::get("/check").trusted().header("Accept", "text/plain"));
+    let plain = site.answer(&mut Asked::get("/check").told().header("Accept", "text/plain"));
     assert!(plain.content_type.starts_with("text/plain") && text(&plain).starts_with("fail at read: DBT"));
-    let report = json(&site.answer(&mut Asked::get("/check?format=json").trusted()));
+    let report = json(&site.answer(&mut Asked::get("/check?format=json").told()));
     assert_eq!(
         (&report["schema"], &report["verdict"], &report["failed_at"]),
         (&1.into(), &"fail".into(), &"read".into())
@@ -412,15 +468,15 @@ fn an_id_is_explained() {
 fn the_databases_of_a_server_stand_side_by_side() {
     let fake = Fake::with_rows(1);
     let site = Site::fake(&fake);
-    let good = site.status(&mut Asked::get("").trusted(), &["/a", "www.example.com/b"]);
+    let good = site.status(&mut Asked::get("").told(), &["/a", "www.example.com/b"]);
     assert_eq!(good.status, 200);
     let html = text(&good);
     assert!(html.contains("All 2 databases answer") && html.contains("www.example.com/b") && !html.contains("≠ "));
     *fake.read.lock().unwrap() = Some(|| broken(Stage::Read));
-    let bad = site.status(&mut Asked::get("?format=text").trusted(), &["/a"]);
+    let bad = site.status(&mut Asked::get("?format=text").told(), &["/a"]);
     assert_eq!(bad.status, 503);
     assert!(text(&bad).contains("read           FAIL"), "{}", text(&bad));
-    let value = json(&site.status(&mut Asked::get("?format=json").trusted(), &["/a"]));
+    let value = json(&site.status(&mut Asked::get("?format=json").told(), &["/a"]));
     assert_eq!(value["databases"][0]["report"]["failed_at"], "read");
     assert!(!text(&site.status(&mut Asked::get(""), &["/a"])).contains("secrethost"));
     assert_eq!(site.status(&mut Asked::with("POST", ""), &[]).status, 405);
@@ -453,7 +509,7 @@ fn rows_go_into_a_real_database_and_come_back_as_they_were() {
     let stored: (String, String) =
         connection.query_row("SELECT stuff, things FROM stuff", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     assert_eq!(stored, ("😀".repeat(255), "שלום\r\n'\"<".to_owned()));
-    let html = text(&site.get("/?saved=1"));
+    let html = text(&site.answer(&mut Asked::get("/?saved=1").told()));
     assert!(
         html.contains("class=\"new\"") && html.contains("שלום\r\n&#39;&#34;&#60;</td>") && html.contains("SQLite 3."),
         "{html}"
@@ -468,7 +524,7 @@ fn a_check_makes_the_default_database_and_no_other() {
     assert_eq!(Site::sqlite(&file).get("/check").status, 503);
     assert!(!file.exists());
     let default = Site::sqlite(&file).set(|settings| settings.is_default_database = true);
-    let response = default.answer(&mut Asked::get("/check?format=text").trusted());
+    let response = default.answer(&mut Asked::get("/check?format=text").told());
     assert_eq!(response.status, 200, "{}", text(&response));
     assert!(file.exists());
 }

@@ -9,9 +9,10 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 
 use super::arguments::{duration, flag, number, one, size};
+use super::detail::{Detail, Parser};
 use super::password;
 use super::place::Place;
-use super::settings::{Detail, Origin, Set, Settings};
+use super::settings::{Origin, Set, Settings};
 use crate::database::text::undefined_variable;
 use crate::database::{self, Setting, Table};
 
@@ -30,12 +31,13 @@ pub struct Directive {
 }
 
 /// Where a directive stands.
-#[derive(Debug)]
 pub struct Context<'a> {
     pub origin: Origin,
     /// ServerRoot, where relative paths start.
     pub server_root: &'a Path,
     pub place: Place,
+    /// httpd's reading of an expression.
+    pub parser: Parser<'a>,
 }
 
 /// Nothing, or a warning; or the message of an error.
@@ -90,7 +92,12 @@ pub static DIRECTIVES: [Directive; 11] = [
     directive!("DBTestMaxBody", "size", "the largest form to accept, such as 64K", |settings, read| {
         read.set(&mut settings.max_body, size(read.name, read.one()?, 1, 16 << 20)?)
     }),
-    directive!("DBTestDetail", "full|brief", "what a visitor is told when the database fails: full or brief", detail),
+    directive!(
+        "DBTestDetail",
+        "brief|full|\"expr=expression\"",
+        "what a visitor is told of the database: brief, full, or full where an expression of httpd's is true",
+        detail
+    ),
     directive!(
         "DBTestTimeout",
         "[connect=time] [query=time] [wait=time]",
@@ -189,11 +196,7 @@ fn table(settings: &mut Settings, read: &Reading) -> Outcome {
 }
 
 fn detail(settings: &mut Settings, read: &Reading) -> Outcome {
-    let detail = match read.one()?.to_ascii_lowercase().as_str() {
-        "full" => Detail::Full,
-        "brief" => Detail::Brief,
-        other => return Err(format!("{} must be full or brief, not \"{}\"", read.name, other.escape_debug())),
-    };
+    let detail = Detail::parse(read.name, read.one()?, read.context.parser)?;
     read.set(&mut settings.detail, detail)
 }
 

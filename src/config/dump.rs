@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::checks::PlaceView;
+use super::detail::Detail;
 use super::resolve::{Environment, default};
-use super::settings::{Detail, Set};
+use super::settings::Set;
 use crate::database::Table;
 
 /// One line: a directive, its value, and where it comes from.
@@ -74,7 +75,7 @@ fn rows(place: &PlaceView, environment: &Environment) -> Vec<Row> {
         row("DBTestReadOnly", settings.read_only.as_ref(), false, flag),
         row("DBTestPageSize", settings.page_size.as_ref(), default::PAGE_SIZE, number),
         row("DBTestMaxBody", settings.max_body.as_ref(), default::MAX_BODY, size),
-        row("DBTestDetail", settings.detail.as_ref(), Detail::default(), detail),
+        row("DBTestDetail", settings.detail.as_ref(), Detail::default(), Detail::to_string),
         row("DBTestTimeout connect", settings.timeout_connect.as_ref(), default::CONNECT, time),
         row("DBTestTimeout query", settings.timeout_query.as_ref(), default::QUERY, time),
         row("DBTestTimeout wait", settings.timeout_wait.as_ref(), default::WAIT, time),
@@ -90,13 +91,6 @@ fn row<T>(name: &'static str, set: Option<&Set<T>>, default: T, show: impl Fn(&T
     match set {
         Some(set) => Row { name, value: show(set.value()), from: set.origin().to_string() },
         None => Row { name, value: show(&default), from: "default".into() },
-    }
-}
-
-fn detail(detail: &Detail) -> String {
-    match detail {
-        Detail::Full => "full".into(),
-        Detail::Brief => "brief".into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arguments;
 pub mod checks;
+mod detail;
 mod directives;
 pub mod dump;
 pub mod ids;
@@ -13,7 +14,8 @@ pub mod state_dir;
 #[cfg(test)]
 mod tests;
 
+pub use detail::{Detail, Parsed};
 pub use directives::{Context, DIRECTIVES};
 pub use place::Place;
 pub use resolve::{ConfigError, Environment};
-pub use settings::{Detail, Identity, Origin, Resolved, Settings};
+pub use settings::{Identity, Origin, Resolved, Settings};

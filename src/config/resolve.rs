@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::password::Password;
-use super::settings::{Detail, Origin, Resolved, Set, Settings};
+use super::settings::{Origin, Resolved, Set, Settings};
 use crate::database::{self, Limits, ParseError, Setting};
 
 /// The file of the default database, in the state directory.
@@ -79,7 +79,7 @@ impl Settings {
             page_size: self.page_size.as_ref().map_or(default::PAGE_SIZE, |size| *size.value()),
             read_only: self.read_only.as_ref().is_some_and(|on| *on.value()),
             create_table: self.create_table.as_ref().is_some_and(|on| *on.value()),
-            detail: self.detail.as_ref().map_or(Detail::default(), |detail| *detail.value()),
+            detail: self.detail.as_ref().map(|detail| detail.value().clone()).unwrap_or_default(),
             limits: Limits {
                 connect: value(&self.timeout_connect, default::CONNECT),
                 query: value(&self.timeout_query, default::QUERY),

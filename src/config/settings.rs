@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::detail::Detail;
 use super::password::Password;
 use crate::database::{Limits, Table, Target};
 
@@ -48,16 +49,6 @@ impl<T> Set<T> {
     fn address(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
-}
-
-/// What a visitor is told when the database fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Detail {
-    /// Step, cause and fix.
-    Full,
-    /// That it failed, and the id to look up.
-    #[default]
-    Brief,
 }
 
 /// The directives of one section; `None` is not set here. Merging is exhaustive: a field that is

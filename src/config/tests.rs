@@ -22,6 +22,7 @@ fn apply(settings: &mut Settings, line: u32, name: &str, arguments: &[&str]) -> 
         origin: Origin { file: "httpd.conf".into(), line },
         server_root: Path::new("/etc/httpd"),
         place: Place::Server,
+        parser: &|_| Err("no httpd here".into()),
     };
     (find(name).apply)(settings, &context, arguments)
 }
@@ -74,7 +75,7 @@ const WRONG: &[(&str, &[&str], &str)] = &[
     ("DBTestPageSize", &["-5"], "DBTestPageSize must be a number from 1 to 1000, not \"-5\""),
     ("DBTestMaxBody", &["0"], "DBTestMaxBody must be from 1 to 16M bytes"),
     ("DBTestMaxBody", &["1G"], "DBTestMaxBody must be a size such as 65536, 64K or 1M, not \"1G\""),
-    ("DBTestDetail", &["verbose"], "DBTestDetail must be full or brief, not \"verbose\""),
+    ("DBTestDetail", &["verbose"], "DBTestDetail must be brief, full or \"expr=EXPRESSION\", not \"verbose\""),
     ("DBTestTimeout", &[], "DBTestTimeout requires at least one argument, how long"),
     ("DBTestTimeout", &["5"], "DBTestTimeout: \"5\" must be connect=, query= or wait= and a time"),
     ("DBTestTimeout", &["conect=5s"], "DBTestTimeout: \"conect\" is not one of connect, query and wait"),
@@ -120,7 +121,7 @@ fn right_directives_fill_their_fields() {
     assert_eq!(resolved.table.to_string(), "app.stuff");
     assert!(resolved.read_only && !resolved.create_table && !resolved.is_default_database);
     assert_eq!((resolved.page_size, resolved.max_body, resolved.connections), (7, 2048, 3));
-    assert_eq!(resolved.detail, Detail::Full);
+    assert!(matches!(resolved.detail, Detail::Full));
     let limits = resolved.limits;
     assert_eq!(
         (limits.connect, limits.query, limits.wait),
@@ -135,7 +136,7 @@ fn defaults() {
     assert_eq!(resolved.table.to_string(), "stuff");
     assert!(!resolved.read_only && !resolved.create_table && resolved.is_default_database);
     assert_eq!((resolved.page_size, resolved.max_body, resolved.connections), (20, 65536, 1));
-    assert_eq!(resolved.detail, Detail::Brief);
+    assert!(matches!(resolved.detail, Detail::Brief));
     let limits = resolved.limits;
     let seconds = Duration::from_secs;
     assert_eq!((limits.connect, limits.query, limits.wait), (seconds(3), seconds(5), seconds(1)));
@@ -181,6 +182,7 @@ fn a_password_file_is_relative_to_the_server_root_and_its_oddities_are_told() {
         origin: Origin { file: "httpd.conf".into(), line: 1 },
         server_root: dir.path(),
         place: Place::Server,
+        parser: &|_| Err("no httpd here".into()),
     };
     let warning = (find("DBTestPasswordFile").apply)(&mut settings, &context, &["pass"]).unwrap().unwrap();
     assert!(warning.starts_with("DBTestPasswordFile: ") && warning.contains("carriage return"), "{warning}");
@@ -195,6 +197,7 @@ fn no_directive_of_ours_stands_in_a_directory() {
             origin: Origin { file: "httpd.conf".into(), line: 1 },
             server_root: Path::new("/"),
             place: Place::within(["<Directory"]),
+            parser: &|_| Err("no httpd here".into()),
         };
         let message = (directive.apply)(&mut Settings::default(), &context, &["x"]).unwrap_err();
         let name = directive.name.to_str().unwrap();

@@ -7,6 +7,7 @@
 //! its SIGTERM handler.
 
 mod bindings;
+mod expression;
 pub mod fork;
 mod guard;
 mod handlers;
@@ -17,6 +18,7 @@ mod request;
 mod scoreboard;
 mod section;
 mod server;
+mod subrequest;
 mod tree;
 
 pub use request::{Request, Status};

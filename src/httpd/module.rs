@@ -92,6 +92,8 @@ unsafe extern "C" fn directive(
     guard(c"a fault in mod_dbtest itself while it read this directive: see the line above".as_ptr(), || {
         // SAFETY: httpd hands a valid cmd_parms whose command is one of COMMANDS, the section that `section::create`
         // made, and argc strings that end in NUL; all of them outlive this call, and nobody else has the section.
+        let parser = |text: &str| unsafe { super::expression::parse(cmd, text) };
+        // SAFETY: as above.
         let (index, section, arguments, context, cmd) = unsafe {
             let cmd = &*cmd;
             let arguments: Vec<_> = (0..usize::try_from(argc).unwrap_or(0))
@@ -101,6 +103,7 @@ unsafe extern "C" fn directive(
                 origin: origin(cmd.directive),
                 server_root: super::server::root(),
                 place: Place::within(super::tree::enclosing(cmd.directive)),
+                parser: &parser,
             };
             ((*cmd.cmd).cmd_data.addr(), section::of_mut(config), arguments, context, cmd)
         };

@@ -7,7 +7,7 @@ use std::ptr;
 use super::bindings::{self, request_rec};
 use super::{log, pool, section};
 use crate::app::http::{Body, BodyError, Level, Response};
-use crate::config::Settings;
+use crate::config::{Detail, Settings};
 
 /// What the handler returns to httpd.
 pub type Status = c_int;
@@ -74,20 +74,30 @@ impl Request<'_> {
         }
     }
 
-    /// Who logged in, by whatever httpd's authentication says.
-    pub fn user(&self) -> Option<&str> {
-        self.text(self.rec().user.cast_const()).filter(|user| !user.is_empty())
+    /// Whether this request is told everything, by the setting of its own section.
+    pub fn is_told(&self, detail: &Detail) -> bool {
+        // SAFETY: valid while self is; settings that reach a request stand in the configuration that is served.
+        unsafe { super::expression::tells_all(self.r, detail) }
     }
 
-    /// Whether the client sits on this very machine: both ends of the connection have the same address. What a
-    /// proxy in front claims is not believed.
-    pub fn is_from_this_machine(&self) -> bool {
-        // SAFETY: a request has a connection, which outlives it; the addresses end in NUL.
+    /// Whether the visitor would be let in to a URL of a server of this httpd (by its number, see
+    /// [`super::Place::server_number`]), by that URL's own access control; and whether he is told everything there.
+    /// `url` is an escaped path.
+    pub fn may_visit(&self, server: usize, url: &str, detail: &Detail) -> Option<bool> {
+        // SAFETY: as in `is_told`.
+        unsafe { super::subrequest::may_visit(self.r, server, url, detail) }
+    }
+
+    /// httpd's own id of this request, `%L` in its log formats.
+    pub fn log_id(&self) -> Option<&str> {
+        // SAFETY: valid while self is; as httpd does itself before it writes the first line about a request (log.c,
+        // add_log_id). The id is made in the request's pool.
         unsafe {
-            let connection = &*self.rec().connection;
-            let client = self.text(connection.client_ip.cast_const());
-            let local = self.text(connection.local_ip.cast_const());
-            client.is_some() && client == local && self.text(self.rec().useragent_ip.cast_const()) == client
+            let r = self.r;
+            if (*r).log_id.is_null() {
+                bindings::ap_run_generate_log_id((*r).connection, r, &raw mut (*r).log_id);
+            }
+            self.text((*r).log_id)
         }
     }
 

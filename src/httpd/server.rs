@@ -55,8 +55,12 @@ pub struct Mode {
 pub struct Place {
     /// "www.example.org:80", or empty for the main server.
     pub server: String,
+    /// Which of this httpd's servers it is, in their order.
+    pub server_number: usize,
     /// The path of the `<Location>`, without a slash at its end, or the pattern of a `<LocationMatch>`.
     pub location: String,
+    /// Whether `location` is a pattern.
+    pub is_pattern: bool,
     /// "dbtest" or "dbtest-status".
     pub handler: String,
     /// All sections around the place, merged.
@@ -137,8 +141,8 @@ impl<'h> Main<'h> {
     /// once, under the main server.
     pub fn places(&self) -> Vec<Place> {
         let mut places: Vec<Place> = Vec::new();
-        for server in self.servers() {
-            for place in places_of(server) {
+        for (number, server) in self.servers().enumerate() {
+            for place in places_of(server, number) {
                 let twin = |other: &&Place| {
                     other.server.is_empty()
                         && other.location == place.location
@@ -153,7 +157,7 @@ impl<'h> Main<'h> {
     }
 }
 
-fn places_of(server: &server_rec) -> Vec<Place> {
+fn places_of(server: &server_rec, server_number: usize) -> Vec<Place> {
     // SAFETY: httpd has read and merged this server's configuration; everything reached from it lives as long.
     unsafe {
         let base = section::in_vector(server.lookup_defaults).cloned().unwrap_or_default();
@@ -161,7 +165,15 @@ fn places_of(server: &server_rec) -> Vec<Place> {
         let mut places = Vec::new();
         if let Some(handler) = our_handler(server.lookup_defaults) {
             let open = tree::is_open(server, "/");
-            places.push(Place { server: name.clone(), location: String::new(), handler, settings: base.clone(), open });
+            places.push(Place {
+                server: name.clone(),
+                server_number,
+                location: String::new(),
+                is_pattern: false,
+                handler,
+                settings: base.clone(),
+                open,
+            });
         }
         for vector in sections(server) {
             let (Some(handler), Some(path)) = (our_handler(vector), section_name(vector)) else { continue };
@@ -173,7 +185,9 @@ fn places_of(server: &server_rec) -> Vec<Place> {
                 .filter_map(|other| section::in_vector(other))
                 .fold(base.clone(), |outer, inner| Settings::merge(&outer, inner));
             let open = tree::is_open(server, path);
-            places.push(Place { server: name.clone(), location, handler, settings, open });
+            let is_pattern = section_path(vector).is_none();
+            let server = name.clone();
+            places.push(Place { server, server_number, location, is_pattern, handler, settings, open });
         }
         places
     }

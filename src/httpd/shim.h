@@ -3,6 +3,7 @@
 #define DBTEST_SHIM_H
 
 #include "httpd.h"
+#include "ap_expr.h"
 #include "http_config.h"
 #include "http_core.h"
 #include "http_log.h"

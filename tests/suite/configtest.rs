@@ -30,6 +30,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("DBTestPageSize 999999999999", &["DBTestPageSize"]),
     ("DBTestReadOnly maybe", &["DBTestReadOnly must be On or Off"]),
     ("DBTestDetail loud", &["loud", "full", "brief"]),
+    ("DBTestDetail \"expr=%{REMOTE_USER} = = 1\"", &["DBTestDetail", "cannot read the expression"]),
     ("DBTestTimeout", &["DBTestTimeout"]),
     ("DBTestTimeout forever", &["forever"]),
     ("DBTestTimeout query=0", &["query"]),

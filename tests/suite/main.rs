@@ -18,3 +18,4 @@ mod page;
 mod places;
 mod secrets;
 mod starting;
+mod visitors;

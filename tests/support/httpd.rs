@@ -169,6 +169,8 @@ impl Root {
             conf.push_str(&format!("User {0}\nGroup #{1}\n", account.user, account.gid));
         }
         conf.push_str(&format!("DocumentRoot \"{root}/htdocs\"\nDBTestStateDir \"{root}/state\"\n"));
+        // a test that is about what strangers hear says brief in its Location
+        conf.push_str("<Location \"/\">\nDBTestDetail full\n</Location>\n");
         // below, so that `${ROOT}` is known there
         conf.push_str(&format!("Define ROOT \"{root}\"\nDefine PORT {port}\n{}", builder.conf));
         fs::write(self.path().join("httpd.conf"), conf).expect("httpd.conf");
