@@ -46,7 +46,7 @@ fn a_home_that_is_hidden_from_httpd() {
         site.apply(fix);
     }
     let (status, report) = site.check();
-    site.sh("rm -rf /var/lib/dbtest-site /run/user/$HTTPD");
+    site.sh("rm -rf /var/lib/dbtest-run-user-$HTTPD-data-site /run/user/$HTTPD");
     assert_eq!(status, 200, "{report:#}");
     super::record::note(&["SQD-14"], true, "yes");
 }
@@ -75,7 +75,6 @@ fn a_tmp_of_its_own() {
         site.apply(fix);
     }
     let (status, report) = site.check();
-    site.sh("rm -rf /var/lib/dbtest-site");
     assert_eq!(status, 200, "{report:#}");
     super::record::note(&["SOC-11", "extra-SQD-13"], true, "yes");
 }

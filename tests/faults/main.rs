@@ -24,5 +24,6 @@ mod record;
 mod server;
 mod site;
 mod sqlite;
+mod sqlite_directory;
 mod standby;
 mod table;

@@ -58,7 +58,7 @@ impl Site {
             .location(
                 "/dbtest",
                 &format!(
-                    "DBTestDatabase \"sqlite:{}\"\nDBTestDetail full\nDBTestTimeout connect=1s query=500ms wait=1s\n{directives}",
+                    "DBTestDatabase \"sqlite:{}\"\nDBTestDetail full\nDBTestTimeout connect=2s query=1500ms wait=2s\n{directives}",
                     file.display()
                 ),
             )
@@ -183,14 +183,16 @@ impl Site {
         report
     }
 
-    /// Applies the first fix, which must be sure.
+    /// Applies the sure fixes, of which the first must be one.
     #[track_caller]
     pub fn cure(&self, report: &Value) {
-        let fix = &report["fixes"][0];
-        assert_eq!(fix["sure"].as_bool(), Some(true), "no sure fix: {report:#}");
-        let text = fix["text"].as_str().unwrap_or_default();
-        assert!(!text.contains("777") && !text.contains("setenforce"), "too much: {text}");
-        self.apply(fix);
+        let fixes = report["fixes"].as_array().expect("fixes");
+        assert_eq!(report["fixes"][0]["sure"].as_bool(), Some(true), "no sure fix: {report:#}");
+        for fix in fixes.iter().filter(|fix| fix["sure"] == true) {
+            let text = fix["text"].as_str().unwrap_or_default();
+            assert!(!text.contains("777") && !text.contains("setenforce"), "too much: {text}");
+            self.apply(fix);
+        }
     }
 
     #[track_caller]
@@ -203,8 +205,13 @@ impl Drop for Site {
     fn drop(&mut self) {
         // attributes and mounts would keep the directory from being removed
         let dir = self.dir.path().display();
+        // where a database was moved to has the name of its whole path
+        let home = format!("/var/lib/dbtest{}", dir.to_string().replace('/', "-"));
         let _ = Command::new("sh")
-            .args(["-c", &format!("chattr -R -i -a {dir}; umount -R -l {dir}/data; umount -R -l {dir}")])
+            .args([
+                "-c",
+                &format!("chattr -R -i -a {dir}; umount -R -l {dir}/data; umount -R -l {dir}; rm -rf {home}-*"),
+            ])
             .output();
     }
 }

@@ -321,7 +321,9 @@ impl Connection for Open {
     }
 
     fn usable(&self) -> bool {
-        !self.broken.get() && self.driver.is_autocommit()
+        // What SQLite opened for reading only stays so, and with a write-ahead log every later connection of this process
+        // shares its view of the -shm file: it is not kept until the next request
+        !self.broken.get() && self.driver.is_autocommit() && !self.driver.is_readonly("main").unwrap_or(true)
     }
 }
 

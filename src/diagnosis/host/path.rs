@@ -206,12 +206,13 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
     };
     let mut queue: VecDeque<OsString> = components(path);
     let mut here = PathBuf::from("/");
-    // the last link, its target, and how many components come after it
-    let mut link: Option<(PathBuf, PathBuf, usize)> = None;
+    // the links that are being followed, outermost first: each with its target, and how many components come after it
+    let mut following: Vec<(PathBuf, PathBuf, usize)> = Vec::new();
     let mut links = 0;
     while let Some(component) = queue.pop_front() {
         if component == ".." {
             here.pop();
+            following.retain(|(.., after)| queue.len() > *after);
             continue;
         }
         let next = here.join(&component);
@@ -219,8 +220,11 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
             Ok(seen) => seen,
             Err(error) => {
                 let errno = error.raw_os_error();
-                let (at, trouble) = match (errno, link) {
-                    (Some(libc::ENOENT), Some((link, target, _))) => (link, Trouble::Dangling(target)),
+                let (at, trouble) = match (errno, following.pop()) {
+                    (Some(libc::ENOENT), Some((link, target, after))) => {
+                        queue.drain(..queue.len().saturating_sub(after));
+                        (link, Trouble::Dangling(target))
+                    }
                     (Some(libc::ENOENT), None) => (next, Trouble::Missing),
                     (Some(libc::ENAMETOOLONG), _) => (next, Trouble::TooLong),
                     _ => (next, Trouble::Other),
@@ -243,7 +247,7 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
             for component in components(&target).into_iter().rev() {
                 queue.push_front(component);
             }
-            link = Some((next, target, after));
+            following.push((next, target, after));
             continue;
         }
         if let Some(trouble) = if queue.is_empty() { last(&seen, need, who) } else { between(&seen, who) } {
@@ -252,7 +256,7 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
         }
         here = next;
         // all of the target is there: what is missing further on is not the link's fault
-        link = link.filter(|(.., after)| queue.len() > *after);
+        following.retain(|(.., after)| queue.len() > *after);
     }
     None
 }

@@ -30,6 +30,26 @@ pub fn cure(obstacles: &[Obstacle], who: &Who) -> Option<Fix> {
     (!commands.is_empty()).then(|| shell(commands.join("\n"), then))
 }
 
+/// The directory that the fix of an obstacle opens to this server's user, with all that lies in it; `None` where it
+/// concerns one file alone, or gives this user no more than its own directory.
+pub fn opened_by(obstacle: &Obstacle, who: &Who) -> Option<PathBuf> {
+    let is_directory = !obstacle.is_last() || obstacle.need == Need::Directory;
+    let own = obstacle.seen.as_ref().is_some_and(|seen| {
+        seen.uid == who.uid || who.is_member_too_late(seen.gid) && seen.group_allows(needed(obstacle))
+    });
+    let directory = || if is_directory { obstacle.at.clone() } else { parent(&obstacle.real).to_owned() };
+    match &obstacle.trouble {
+        Trouble::NotSearchable | Trouble::NotReadable | Trouble::NotWritable if is_directory && !own => {
+            Some(directory())
+        }
+        Trouble::Immutable | Trouble::AppendOnly if is_directory => Some(directory()),
+        Trouble::ReadOnly { only_here: true, .. } if who.unit.is_some() => Some(directory()),
+        Trouble::ReadOnly { mount, .. } => Some(mount.clone()),
+        Trouble::Selinux(_) => Some(directory()),
+        _ => None,
+    }
+}
+
 /// A shell fix on this machine.
 pub fn shell(text: impl Into<String>, then: Then) -> Fix {
     Fix { sure: true, kind: FixKind::Shell, place: this_machine(), text: text.into(), then }
@@ -141,7 +161,7 @@ fn acl(seen: &Seen, bits: u32, who: &Who) -> String {
 
 /// What lies beyond a directory that may not be entered cannot be seen from here: commands that look first.
 fn beyond(obstacle: &Obstacle, who: &Who) -> Vec<String> {
-    let user = word(&who.user);
+    let (user, run_as) = (word(&who.user), who.run_as());
     let setfacl = who.has_program("setfacl");
     let mut lines = Vec::new();
     let mut directories: Vec<&Path> = obstacle
@@ -154,7 +174,7 @@ fn beyond(obstacle: &Obstacle, who: &Who) -> Vec<String> {
     for directory in directories {
         let path = quote(directory);
         let cure = if setfacl { format!("setfacl -m u:{user}:--x {path}") } else { format!("chmod o+x {path}") };
-        lines.push(format!("runuser -u {user} -- test -x {path} || {cure}"));
+        lines.push(format!("{run_as} test -x {path} || {cure}"));
     }
     let path = quote(&obstacle.real);
     let group = word(&who.group);
@@ -168,7 +188,7 @@ fn beyond(obstacle: &Obstacle, who: &Who) -> Vec<String> {
     } else {
         format!("chgrp {group} {path} && chmod {} {path}", last.2)
     };
-    lines.push(format!("test ! -e {path} || runuser -u {user} -- test {} {path} || {{ {cure}; }}", last.0));
+    lines.push(format!("test ! -e {path} || {run_as} test {} {path} || {{ {cure}; }}", last.0));
     lines
 }
 
@@ -176,14 +196,8 @@ fn beyond(obstacle: &Obstacle, who: &Who) -> Vec<String> {
 fn sandbox(obstacle: &Obstacle, mount: &Path, who: &Who) -> (Vec<String>, Then) {
     match &who.unit {
         Some(unit) => {
-            let place = format!("/etc/systemd/system/{unit}.d");
             let directory = if obstacle.need == Need::Directory { &*obstacle.path } else { parent(&obstacle.path) };
-            let lines = vec![
-                format!("mkdir -p {place}"),
-                format!("printf '[Service]\\nReadWritePaths=%s\\n' {} >> {place}/dbtest.conf", quote(directory)),
-                "systemctl daemon-reload".to_owned(),
-            ];
-            (lines, Then::Restart)
+            (writable_in_unit(unit, directory), Then::Restart)
         }
         None => {
             // the server's parent process lives in the same namespace as this child
@@ -192,6 +206,16 @@ fn sandbox(obstacle: &Obstacle, mount: &Path, who: &Who) -> (Vec<String>, Then) 
             (vec![line], Then::None)
         }
     }
+}
+
+/// What lets the service write to a directory.
+pub fn writable_in_unit(unit: &str, directory: &Path) -> Vec<String> {
+    let place = format!("/etc/systemd/system/{unit}.d");
+    vec![
+        format!("mkdir -p {place}"),
+        format!("printf '[Service]\\nReadWritePaths=%s\\n' {} >> {place}/dbtest.conf", quote(directory)),
+        "systemctl daemon-reload".to_owned(),
+    ]
 }
 
 fn parent(path: &Path) -> &Path {
@@ -222,10 +246,15 @@ fn relabel(obstacle: &Obstacle, who: &Who) -> String {
     if obstacle.need == Need::Socket && is_standard_socket_directory(&directory) {
         return format!("restorecon -Rv {}", quote(&directory));
     }
-    let pattern = quote(Path::new(&format!("{}(/.*)?", escape_regex(&directory))));
+    label(&directory, kind)
+}
+
+/// The commands that give a directory, and all that comes into it, a label of SELinux.
+pub fn label(directory: &Path, kind: &str) -> String {
+    let pattern = quote(Path::new(&format!("{}(/.*)?", escape_regex(directory))));
     format!(
         "semanage fcontext -a -t {kind} {pattern} || semanage fcontext -m -t {kind} {pattern}\nrestorecon -Rv {}",
-        quote(&directory)
+        quote(directory)
     )
 }
 

@@ -133,6 +133,16 @@ impl Who {
         ["usr/bin", "bin", "usr/sbin", "sbin"].iter().any(|place| self.root.join(place).join(name).exists())
     }
 
+    /// The words before a command that is to run as this user: runuser(1) takes names only, and a user of a container
+    /// may have none.
+    pub fn run_as(&self) -> String {
+        if self.user.parse::<u32>().is_ok() {
+            let gid = self.groups.first().map_or(self.uid, |(gid, _)| *gid);
+            return format!("setpriv --reuid {} --regid {gid} --clear-groups --", self.uid);
+        }
+        format!("runuser -u {} --", super::path_fixes::word(&self.user))
+    }
+
     /// The facts, for a report.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = vec![
@@ -189,7 +199,7 @@ impl Who {
 
     /// The step `who`, whose trial began before this process was looked at.
     pub fn step(&self, mut trial: Trial) -> Step {
-        trial.tried(format!("runuser -u {} -- id", self.user));
+        trial.tried(format!("{} id", self.run_as()));
         trial.facts(self.facts());
         trial.pass(self.sentence())
     }

@@ -256,15 +256,14 @@ fn failure(evidence: &Evidence, stage: Stage) -> Step {
 /// The same as a command, run as the server's user.
 fn tried(evidence: &Evidence, stage: Stage) -> String {
     let path = quote(&evidence.files.path);
-    let user = crate::diagnosis::host::path_fixes::word(&evidence.who.user);
+    let user = evidence.who.run_as();
     let table = evidence.table.quoted();
-    let sqlite = |statement: String| {
-        format!("runuser -u {user} -- sqlite3 {path} {}", crate::diagnosis::host::path_fixes::word(&statement))
-    };
+    let sqlite =
+        |statement: String| format!("{user} sqlite3 {path} {}", crate::diagnosis::host::path_fixes::word(&statement));
     match stage {
         Stage::Resolve => format!("namei -l {path}"),
         Stage::Reach => {
-            format!("runuser -u {user} -- test -r {path} -a -w {path} && ls -la {}", quote(evidence.files.directory()))
+            format!("{user} test -r {path} -a -w {path} && ls -la {}", quote(evidence.files.directory()))
         }
         Stage::Speaks => format!("head -c 16 {path}"),
         Stage::Session => sqlite("PRAGMA journal_mode".into()),

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::home::{Home, Shared};
 use super::locks::{self, Holder};
 use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::{Need, Obstacle, Seen, Space, Trouble, first_obstacle, space};
@@ -41,6 +42,10 @@ pub struct Files {
     pub holders: Vec<Holder>,
     /// Names beside it that look like what was meant.
     pub similar: Vec<PathBuf>,
+    /// A directory that would have to be opened for this database, and holds more than it.
+    pub shared: Option<Shared>,
+    /// A directory for this database alone.
+    pub home: Home,
 }
 
 impl Files {
@@ -50,21 +55,30 @@ impl Files {
         let file = first_obstacle(path, need, who);
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| match &file {
             // what lies behind a closed directory cannot be resolved, but it goes on from there
-            Some(found) if found.trouble == Trouble::NotSearchable => found.real.clone(),
+            Some(found) if matches!(found.trouble, Trouble::NotSearchable | Trouble::Missing) => found.real.clone(),
+            Some(Obstacle { at, trouble: Trouble::Dangling(target), .. })
+                if file.as_ref().is_some_and(Obstacle::is_last) =>
+            {
+                at.parent().unwrap_or(Path::new("/")).join(target)
+            }
             _ => path.to_owned(),
         });
-        let directory = real.parent().unwrap_or(Path::new("/")).to_owned();
+        let parent = real.parent().unwrap_or(Path::new("/"));
         let seen = Seen::look(&real, who).ok().filter(|seen| !seen.is_link());
-        let directory_seen = Seen::look(&directory, who).ok();
+        let directory_seen = Seen::look(parent, who).ok();
         let neighbours: Vec<Seen> = BESIDE.iter().filter_map(|end| Seen::look(&beside(&real, end), who).ok()).collect();
         let inodes: Vec<(u64, u64)> = seen.iter().chain(&neighbours).map(|seen| (seen.device, seen.inode)).collect();
+        let directory = first_obstacle(parent, Need::Directory, who);
+        let shared = file.iter().chain(&directory).find_map(|obstacle| super::home::shared_by(obstacle, &real, who));
         Self {
+            home: if file.is_some() || directory.is_some() { Home::look(path, who) } else { Home::default() },
             file,
-            directory: first_obstacle(&directory, Need::Directory, who),
+            directory,
+            shared,
             beside: neighbours.iter().filter_map(|seen| first_obstacle(&seen.path, Need::ReadWrite, who)).collect(),
             sticky: directory_seen.as_ref().and_then(|directory| sticky(directory, &neighbours, who)),
-            space: space(&directory),
-            mount: mounts::of(&who.mounts, &directory).map(|mount| (mount.kind.clone(), mount.point.clone())),
+            space: space(parent),
+            mount: mounts::of(&who.mounts, parent).map(|mount| (mount.kind.clone(), mount.point.clone())),
             holders: locks::holders(&who.root, &inodes),
             similar: if seen.is_none() { similar(path) } else { Vec::new() },
             path: path.to_owned(),

@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod header;
+pub mod home;
 pub mod locks;
 pub mod probe;
 pub mod schema;

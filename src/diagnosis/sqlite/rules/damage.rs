@@ -69,10 +69,8 @@ fn fresh(evidence: &Evidence) -> Vec<Fix> {
 fn replace(evidence: &Evidence, what: &str) -> Vec<Fix> {
     let path = quote(&evidence.files.real);
     let old = quote(&aside(evidence));
-    let user = word(&evidence.who.user);
-    let unpack = |program: &str| {
-        set_aside(evidence, &format!("{program} < {old} | runuser -u {user} -- tee {path} > /dev/null"))
-    };
+    let user = evidence.who.run_as();
+    let unpack = |program: &str| set_aside(evidence, &format!("{program} < {old} | {user} tee {path} > /dev/null"));
     let text = if what.contains("gzip") {
         unpack("gunzip -c")
     } else if what.contains("bzip2") {
@@ -82,7 +80,7 @@ fn replace(evidence: &Evidence, what: &str) -> Vec<Fix> {
     } else if what.contains("zstd") {
         unpack("zstd -dc")
     } else if what.contains("dump in SQL") {
-        set_aside(evidence, &format!("runuser -u {user} -- sqlite3 {path} < {old}"))
+        set_aside(evidence, &format!("{user} sqlite3 {path} < {old}"))
     } else {
         let mut fixes = fresh(evidence);
         if what.contains("git-lfs") {
@@ -97,9 +95,9 @@ fn replace(evidence: &Evidence, what: &str) -> Vec<Fix> {
 }
 
 fn create(evidence: &Evidence) -> String {
-    let user = word(&evidence.who.user);
+    let user = evidence.who.run_as();
     let statement = word(&format!("{};", evidence.create));
-    format!("runuser -u {user} -- sqlite3 {} {statement}", quote(&evidence.files.real))
+    format!("{user} sqlite3 {} {statement}", quote(&evidence.files.real))
 }
 
 /// Commands that put the file aside, and then `command` to make a new one.
@@ -174,7 +172,7 @@ fn without_wal(evidence: &Evidence) -> Fix {
 fn rescue(evidence: &Evidence) -> Fix {
     let path = quote(&evidence.files.real);
     let old = aside(evidence);
-    let user = word(&evidence.who.user);
+    let user = evidence.who.run_as();
     let moves: Vec<String> = evidence
         .files
         .neighbours
@@ -193,9 +191,6 @@ fn rescue(evidence: &Evidence) -> Fix {
         text.push_str(&line);
         text.push('\n');
     }
-    text.push_str(&format!(
-        "sqlite3 {} .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | runuser -u {user} -- sqlite3 {path}",
-        quote(&old)
-    ));
+    text.push_str(&format!("sqlite3 {} .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | {user} sqlite3 {path}", quote(&old)));
     maybe(path_fixes::shell(text, Then::Restart))
 }

@@ -6,7 +6,7 @@ use rusqlite::ffi;
 
 use super::super::catalogue as id;
 use super::super::evidence::Evidence;
-use super::{Verdict, excluded, maybe, name_file, primary, sql, verdict};
+use super::{Verdict, excluded, maybe, name_file, primary, relocate, sql, verdict};
 use crate::database::Stage;
 use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble};
@@ -22,9 +22,7 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
     let who = &evidence.who;
     let (id, fixes) = match &obstacle.trouble {
         Trouble::Missing => return Some(missing(evidence, obstacle)),
-        Trouble::Dangling(target) if is_the_file(obstacle) => {
-            (id::BROKEN_LINK, vec![create(evidence, target.parent().unwrap_or(target))])
-        }
+        Trouble::Dangling(_) if is_the_file(obstacle) => (id::BROKEN_LINK, create(evidence)),
         Trouble::Dangling(_) | Trouble::Loop => (id::BROKEN_LINK, near(&evidence.files)),
         Trouble::TooLong => (id::PATH_TOO_LONG, Vec::new()),
         Trouble::NotADirectory(_) => (id::NOT_A_DIRECTORY, not_a_directory(obstacle)),
@@ -34,7 +32,7 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
                 evidence.files.path.display(),
                 obstacle.at.display()
             );
-            let fixes = moved(&evidence.files, who);
+            let fixes = relocate::moved(evidence);
             return Some(verdict(Stage::Resolve, id::HIDDEN, cause, fixes, other_causes(evidence)));
         }
         Trouble::NotSearchable if !obstacle.is_last() => (id::NOT_SEARCHABLE, cures(evidence)),
@@ -44,7 +42,7 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
         _ => return None,
     };
     let stage = if matches!(obstacle.trouble, Trouble::WrongType(_)) { Stage::Reach } else { Stage::Resolve };
-    Some(verdict(stage, id, obstacle.sentence(who), fixes, other_causes(evidence)))
+    Some(verdict(stage, id, sentence(obstacle, evidence), fixes, other_causes(evidence)))
 }
 
 fn is_the_file(obstacle: &Obstacle) -> bool {
@@ -61,7 +59,7 @@ fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
             files.path.display(),
             private.point.display()
         );
-        return verdict(Stage::Resolve, id::PRIVATE_TMP, cause, moved(files, who), other_causes(evidence));
+        return verdict(Stage::Resolve, id::PRIVATE_TMP, cause, relocate::moved(evidence), other_causes(evidence));
     }
     let hidden = here.filter(|mount| mount.kind == "tmpfs" && is_hiding_place(&mount.point));
     if let Some(mount) = hidden {
@@ -70,23 +68,20 @@ fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
             files.path.display(),
             mount.point.display()
         );
-        return verdict(Stage::Resolve, id::HIDDEN, cause, moved(files, who), other_causes(evidence));
+        return verdict(Stage::Resolve, id::HIDDEN, cause, relocate::moved(evidence), other_causes(evidence));
     }
     let is_file = is_the_file(obstacle);
     let mut fixes = near(files);
     // a name that is nearly there is a slip of the pen; a new database would not cure it
     let slip = fixes.len() == 1;
-    let fresh = if is_file { create(evidence, files.directory()) } else { create_all(evidence) };
-    fixes.push(if slip { maybe(fresh) } else { fresh });
-    if !slip {
-        fixes.sort_by_key(|fix| !fix.sure);
-        for fix in fixes.iter_mut().filter(|fix| fix.kind == crate::diagnosis::report::FixKind::Httpd) {
-            fix.sure = false;
-        }
-        fixes.sort_by_key(|fix| !fix.sure);
+    let fresh = if is_file { create(evidence) } else { vec![create_all(evidence)] };
+    if slip {
+        fixes.extend(fresh.into_iter().map(maybe));
+    } else {
+        fixes = fresh.into_iter().chain(fixes.into_iter().map(maybe)).collect();
     }
     let id = if is_file { id::MISSING_FILE } else { id::MISSING_DIRECTORY };
-    verdict(Stage::Resolve, id, obstacle.sentence(who), fixes, other_causes(evidence))
+    verdict(Stage::Resolve, id, sentence(obstacle, evidence), fixes, other_causes(evidence))
 }
 
 /// systemd puts a directory of its own, closed to everybody, over what InaccessiblePaths= and ProtectHome= name.
@@ -102,14 +97,18 @@ fn is_hiding_place(point: &Path) -> bool {
     ["/home", "/root", "/run/user"].iter().any(|place| point.starts_with(place))
 }
 
-/// A new database in a directory that is there.
-fn create(evidence: &Evidence, directory: &Path) -> Fix {
-    let who = &evidence.who;
-    let may_create = crate::diagnosis::host::path::first_obstacle(directory, Need::Directory, who);
-    match may_create.and_then(|obstacle| path_fixes::cure(&[obstacle], who)) {
+/// A new database in the directory that is there, or in one of its own where that would have to be opened for it.
+fn create(evidence: &Evidence) -> Vec<Fix> {
+    let files = &evidence.files;
+    if files.shared.is_some() {
+        return relocate::made(evidence);
+    }
+    let opened =
+        files.directory.as_ref().and_then(|obstacle| path_fixes::cure(std::slice::from_ref(obstacle), &evidence.who));
+    vec![match opened {
         None => sql(evidence, format!("{};", evidence.create)),
         Some(fix) => path_fixes::shell(format!("{}\n{}", fix.text, create_command(evidence)), Then::None),
-    }
+    }]
 }
 
 /// The directory, and a new database in it.
@@ -119,9 +118,8 @@ fn create_all(evidence: &Evidence) -> Fix {
 }
 
 fn create_command(evidence: &Evidence) -> String {
-    let user = word(&evidence.who.user);
     let statement = word(&format!("{};", evidence.create));
-    format!("runuser -u {user} -- sqlite3 {} {statement}", quote(&evidence.files.path))
+    format!("{} sqlite3 {} {statement}", evidence.who.run_as(), quote(&evidence.files.path))
 }
 
 /// What is no file aside, and a new database in its place.
@@ -158,33 +156,6 @@ fn databases_in(directory: &Path) -> Vec<Fix> {
 
 /// File systems that cannot be written by their nature.
 const NEVER_WRITTEN: [&str; 4] = ["squashfs", "iso9660", "erofs", "cramfs"];
-
-/// A copy of the database where it can be written, and the directive for it: both are to be done.
-fn copied(files: &Files, who: &Who) -> Vec<Fix> {
-    let mut fixes = moved(files, who);
-    if let Some(commands) = fixes.first_mut() {
-        commands.text = commands.text.replace("\nmv ", "\ncp ");
-    }
-    fixes
-}
-
-/// The database in a place that httpd sees, and the directive for it: both are to be done.
-fn moved(files: &Files, who: &Who) -> Vec<Fix> {
-    let Some(name) = files.path.file_name() else { return Vec::new() };
-    let directory = Path::new("/var/lib/dbtest-site");
-    let to = directory.join(name);
-    let (user, group) = (word(&who.user), word(&who.group));
-    let commands = format!(
-        "install -d -o {user} -g {group} -m 2770 {}\nmv {} {}\nchown {user}:{group} {}",
-        quote(directory),
-        quote(&files.path),
-        quote(&to),
-        quote(&to)
-    );
-    let mut name = name_file(&to);
-    name.place = "inside this Location, once the file has been moved by the commands above".into();
-    vec![path_fixes::shell(commands, Then::None), name]
-}
 
 /// A limit of this process.
 pub fn limits(evidence: &Evidence) -> Option<Verdict> {
@@ -247,7 +218,13 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
         let cause = sentence(obstacle, evidence);
         if let Some((kind, _)) = files.mount.as_ref().filter(|(kind, _)| NEVER_WRITTEN.contains(&kind.as_str())) {
             let cause = format!("{cause}; {kind} can only be read");
-            return Some(verdict(Stage::Reach, id::READ_ONLY_MOUNT, cause, copied(files, who), other_causes(evidence)));
+            return Some(verdict(
+                Stage::Reach,
+                id::READ_ONLY_MOUNT,
+                cause,
+                relocate::copied(evidence),
+                other_causes(evidence),
+            ));
         }
         return Some(verdict(Stage::Reach, id, cause, cures(evidence), other_causes(evidence)));
     }
@@ -316,6 +293,15 @@ fn is_member_too_late(obstacle: &Obstacle, who: &Who) -> bool {
 }
 
 fn sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
+    let mut sentence = plain_sentence(obstacle, evidence);
+    if let Some(shared) = &evidence.files.shared {
+        sentence.push_str("; ");
+        sentence.push_str(&shared.sentence());
+    }
+    sentence
+}
+
+fn plain_sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
     let sentence = obstacle.sentence(&evidence.who);
     if is_member_too_late(obstacle, &evidence.who) {
         let group = obstacle.seen.as_ref().map_or("", |seen| seen.group.as_str());
@@ -329,7 +315,15 @@ fn sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
 
 /// One fix for all that is in the way, so that it works once it is applied.
 fn cures(evidence: &Evidence) -> Vec<Fix> {
-    path_fixes::cure(&evidence.files.obstacles(), &evidence.who).into_iter().collect()
+    let here = path_fixes::cure(&evidence.files.obstacles(), &evidence.who);
+    match &evidence.files.shared {
+        None => here.into_iter().collect(),
+        Some(shared) => {
+            let mut fixes = relocate::away(evidence);
+            fixes.extend(here.map(|fix| relocate::at_a_cost(fix, shared)));
+            fixes
+        }
+    }
 }
 
 /// The look-alikes of a path's trouble, and how they are excluded.

@@ -8,6 +8,7 @@ mod damage;
 mod files;
 mod locks;
 pub mod rebuild;
+mod relocate;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -117,8 +118,7 @@ fn excluded(evidence: &Evidence) -> Vec<String> {
 /// Statements for sqlite3, run as the server's user.
 fn sql(evidence: &Evidence, text: impl Into<String>) -> Fix {
     let path = path_fixes::quote(&evidence.files.path);
-    let place =
-        format!("sqlite3 as the server's user: runuser -u {} -- sqlite3 {path}", path_fixes::word(&evidence.who.user));
+    let place = format!("sqlite3 as the server's user: {} sqlite3 {path}", evidence.who.run_as());
     Fix { sure: true, kind: FixKind::Sql, place, text: text.into(), then: Then::None }
 }
 
