@@ -122,6 +122,7 @@ fn check(main: &Main, known: &Known) -> bool {
         location: name(known),
         children: main.mode().children,
         on_request: true,
+        writes: true,
         root: PathBuf::from("/"),
         within: Duration::from_secs(30),
     };

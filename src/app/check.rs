@@ -9,7 +9,7 @@ use super::child::CHILD;
 use super::form::Form;
 use super::http::{Level, Request, Response};
 use super::negotiate::{self, Format};
-use super::{Endpoint, problem, render};
+use super::{Endpoint, origin, problem, render, wanted_format};
 use crate::database::Stage;
 use crate::diagnosis::{self, Change, Circumstances, Colour, Entry, Finding, Report, State, Step, Verdict};
 
@@ -34,8 +34,38 @@ struct ExplainPage<'a> {
     entry: &'a Entry,
 }
 
-/// Answers GET check.
+/// How far an examination goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// For whoever may only look: opens the database and reads, and changes and disturbs nothing. One result is shared by
+    /// all who ask within some seconds.
+    Looks,
+    /// Writes as well, to roll it back, and asks around for the cause of a failure.
+    Whole,
+}
+
+impl Depth {
+    /// For somebody who merely asks.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        if endpoint.told { Depth::Whole } else { Depth::Looks }
+    }
+}
+
+/// Answers GET check: whole for those who are told what it finds.
 pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
+    answer(request, endpoint, Depth::of(endpoint))
+}
+
+/// Answers POST check, the page's button: the whole of it, whoever asks.
+pub fn post(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
+    if origin::is_foreign(request) {
+        let format = wanted_format(request, &[Format::Html, Format::Text, Format::Json]);
+        return problem::foreign(request, format);
+    }
+    answer(request, endpoint, Depth::Whole)
+}
+
+fn answer(request: &mut dyn Request, endpoint: &Endpoint, depth: Depth) -> Response {
     let query = match Form::parse(request.query().unwrap_or_default().as_bytes()) {
         Ok(form) => form,
         Err(error) => {
@@ -47,7 +77,7 @@ pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     if let Some(id) = query.get("explain") {
         return explain(request, format, &String::from_utf8_lossy(id));
     }
-    let Some(mut report) = examine(request, endpoint) else {
+    let Some(mut report) = examine_as(request.base(), endpoint, depth) else {
         return busy(request, format);
     };
     log(request, endpoint, &report);
@@ -85,13 +115,12 @@ pub fn busy(request: &dyn Request, format: Format) -> Response {
 
 /// Examines the endpoint's database, or shares the examination that already runs; `None` when too many do.
 pub fn examine(request: &dyn Request, endpoint: &Endpoint) -> Option<Arc<Report>> {
-    examine_as(request.base(), endpoint)
+    examine_as(request.base(), endpoint, Depth::of(endpoint))
 }
 
-/// The same for a Location that is not the request's own. Probes that leave a trace in the server's log run only
-/// for a person who may see what they find.
-pub fn examine_as(location: &str, endpoint: &Endpoint) -> Option<Arc<Report>> {
-    if endpoint.settings.is_default_database {
+/// The same for a Location that is not the request's own.
+pub fn examine_as(location: &str, endpoint: &Endpoint, depth: Depth) -> Option<Arc<Report>> {
+    if endpoint.settings.is_default_database && depth == Depth::Whole {
         // a check creates nothing, but this database is made by whoever uses it first; why it could not be made
         // is what the ladder tells
         let _ = endpoint.service().ping();
@@ -100,7 +129,8 @@ pub fn examine_as(location: &str, endpoint: &Endpoint) -> Option<Arc<Report>> {
     let circumstances = Circumstances {
         location: location.to_owned(),
         children: endpoint.children,
-        on_request: endpoint.told,
+        on_request: depth == Depth::Whole,
+        writes: depth == Depth::Whole,
         root: "/".into(),
         within: limits.connect + limits.query + FOR_PROBES,
     };

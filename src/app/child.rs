@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Endpoint;
 use super::http::{Level, Request};
@@ -23,6 +24,8 @@ pub struct Child {
     /// How many requests run a check or wait for one.
     examining: AtomicUsize,
     checks: Changes,
+    /// The last report of each section, and when it was made.
+    recent: Mutex<HashMap<usize, (Instant, Arc<Report>)>>,
     /// What failed and has not been seen to work since, by section.
     failing: Mutex<HashMap<usize, Vec<Fault>>>,
     /// Whether there is any: all that a request which succeeds looks at.
@@ -57,6 +60,9 @@ pub struct Logged {
     pub reference: String,
 }
 
+/// For so long strangers share one report. No longer in unit tests, which break their databases at once.
+const SHARED_FOR: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(5) };
+
 /// At most so many requests of a child run or wait for a check, which may take all of its deadlines: the database's
 /// trouble must leave the other threads to the other pages. The smallest usual ThreadsPerChild is 8.
 /// Unit tests are threads of one process that know nothing of each other.
@@ -72,12 +78,29 @@ impl Drop for Examining<'_> {
 }
 
 impl Child {
-    /// Runs a check or shares the one that runs; `None` when too many do.
+    /// Runs a check or shares the one that runs, or, for a check that only looks, the last one while it is fresh; `None`
+    /// when too many do.
     pub fn examine(&self, endpoint: &Endpoint, circumstances: &Circumstances) -> Option<Arc<Report>> {
+        let shared = || self.recent(endpoint.key).filter(|_| !circumstances.writes);
+        if let Some(report) = shared() {
+            return Some(report);
+        }
         let others = self.examining.fetch_add(1, Ordering::Relaxed);
         let _mine = Examining(&self.examining);
+        if others >= MOST_EXAMINING {
+            return None;
+        }
         let settings = endpoint.settings;
-        (others < MOST_EXAMINING).then(|| self.examiner.examine(&settings.target, settings, circumstances))
+        let report = self.examiner.examine(&settings.target, settings, circumstances);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.insert(endpoint.key, (Instant::now(), Arc::clone(&report)));
+        Some(report)
+    }
+
+    /// The last report, while it may stand for those who only look.
+    fn recent(&self, key: usize) -> Option<Arc<Report>> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.get(&key).filter(|(made, _)| made.elapsed() < SHARED_FOR).map(|(_, report)| Arc::clone(report))
     }
 
     /// The line that the error log already has about a fault of this id.
@@ -134,8 +157,6 @@ impl Child {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::testing::{Asked, Fake, Site};
     use super::*;
 
@@ -145,6 +166,7 @@ mod tests {
             location: "/dbtest".into(),
             children: 1,
             on_request: false,
+            writes: false,
             root: "/".into(),
             within: Duration::from_secs(5),
         };

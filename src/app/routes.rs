@@ -15,7 +15,7 @@ struct Route {
 
 static ROUTES: &[Route] = &[
     Route { path: "/", methods: &[("GET", list::get), ("POST", create::post)] },
-    Route { path: "/check", methods: &[("GET", check::get)] },
+    Route { path: "/check", methods: &[("GET", check::get), ("POST", check::post)] },
     Route { path: "/health", methods: &[("GET", health::get)] },
     Route { path: "/create", methods: &[("POST", table::post)] },
     Route { path: "/style.css", methods: &[("GET", style::get)] },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::check::{brief, busy, examine_as};
+use super::check::{Depth, brief, busy, examine_as};
 use super::http::{Request, Response};
 use super::negotiate::Format;
 use super::{Listed, problem, render, style, wanted_format};
@@ -70,7 +70,7 @@ pub fn answer(request: &mut dyn Request, endpoints: &[Listed]) -> Response {
 }
 
 fn examined(view: &Listed) -> Option<(String, Report)> {
-    let report = examine_as(view.location, &view.endpoint)?;
+    let report = examine_as(view.location, &view.endpoint, Depth::of(&view.endpoint))?;
     let report = if view.endpoint.told { Report::clone(&report) } else { brief(&report) };
     Some((view.location.to_owned(), report))
 }

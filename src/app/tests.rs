@@ -224,7 +224,7 @@ fn methods_and_paths() {
     assert_eq!((options.status, header(&options, "Allow")), (204, "GET, HEAD, POST, OPTIONS"));
     let delete = answer("DELETE", "/");
     assert_eq!((delete.status, header(&delete, "Allow")), (405, "GET, HEAD, POST, OPTIONS"));
-    assert_eq!(header(&answer("POST", "/check"), "Allow"), "GET, HEAD, OPTIONS");
+    assert_eq!(header(&answer("POST", "/health"), "Allow"), "GET, HEAD, OPTIONS");
     assert_eq!(answer("GET", "/create").status, 405);
     for path in ["/nothing", "/check/", "//", "/check/x", "/style.css/"] {
         assert_eq!(answer("GET", path).status, 404, "{path}");

@@ -39,6 +39,8 @@ pub struct Circumstances {
     pub children: u32,
     /// May probes run that leave a FATAL line in the server's log? Only when a person asked and the connection failed.
     pub on_request: bool,
+    /// May it write, to roll it back? Not for a stranger's GET, which changes nothing and burns no id.
+    pub writes: bool,
     /// Where /proc, /sys and /etc are: "/" but for tests that feed evidence from a fixture.
     pub root: std::path::PathBuf,
     /// All of it ends by then.

@@ -93,3 +93,50 @@ fn the_status_shows_a_visitor_only_what_its_own_location_would() {
     let told = httpd.request("GET", "/dbtest-status", &[("Host", "a.example"), ANNA], b"");
     told.expect_text(name).expect_no_text(open.url().as_str());
 }
+
+#[test]
+fn a_strangers_check_changes_nothing_and_a_sent_one_is_whole() {
+    let database = Database::new(Kind::Postgresql);
+    let directives = format!("{}\nDBTestDetail brief", database.directive());
+    let httpd = Httpd::builder(Mpm::Prefork).location("/dbtest", &directives).start();
+    let (cluster, name) = database.cluster();
+    let ids = || cluster.psql_in(name, "SELECT last_value, is_called FROM stuff_id_seq");
+    let before = ids();
+    for _ in 0..20 {
+        httpd.get("/dbtest/check").expect(200);
+    }
+    assert_eq!(ids(), before, "an id was burnt");
+    httpd.request("POST", "/dbtest/check", &[], b"").expect(200).expect_no_text(name);
+    assert_ne!(ids(), before, "the whole check inserts, and rolls back");
+    let foreign = [("Origin", "http://evil.example")];
+    httpd.request("POST", "/dbtest/check", &foreign, b"").expect(403);
+}
+
+/// An application of its own that reads without a busy timeout is never locked out by a check.
+#[test]
+fn a_check_locks_no_reader_out() {
+    let database = Database::new(Kind::Sqlite);
+    database.fill(200);
+    database.run("PRAGMA journal_mode = delete");
+    let httpd = Httpd::builder(Mpm::Event).location("/dbtest", &database.directive()).start();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (reads, failed) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let connection = rusqlite::Connection::open(database.file()).expect("the file");
+            connection.busy_timeout(std::time::Duration::ZERO).expect("a timeout");
+            let (mut reads, mut failed) = (0, 0);
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                reads += 1;
+                std::thread::sleep(std::time::Duration::from_micros(300));
+                failed += u32::from(connection.query_row("SELECT count(*) FROM stuff", [], |_| Ok(())).is_err());
+            }
+            (reads, failed)
+        });
+        for _ in 0..30 {
+            httpd.get("/dbtest/check");
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        reader.join().expect("the reader")
+    });
+    assert!(reads > 30 && failed == 0, "{failed} of {reads} reads were locked out");
+}

@@ -7,6 +7,7 @@ use crate::database::{Cause, Create, Error, Stage, Table, Target};
 use crate::diagnosis::host::process::Who;
 use crate::diagnosis::sqlite::gather::files::Files;
 use crate::diagnosis::sqlite::gather::header::{self, Header};
+use crate::diagnosis::sqlite::gather::locks;
 use crate::diagnosis::sqlite::gather::probe::{Blame, Insert, Probe, Session};
 use crate::diagnosis::sqlite::gather::schema::Schema;
 
@@ -24,6 +25,8 @@ pub struct Evidence {
     pub files: Files,
     pub table: Table,
     pub read_only: bool,
+    /// Whether a write is tried, to be rolled back.
+    pub writes: bool,
     /// The statement that would create the table.
     pub create: String,
     /// The first failure that was met.
@@ -57,6 +60,7 @@ impl Evidence {
             who,
             table: (*settings.table).clone(),
             read_only: settings.read_only,
+            writes: true,
             create: target.create_statement(&settings.table),
             failure: None,
             header: None,
@@ -86,7 +90,8 @@ impl Evidence {
     }
 
     /// Opens, reads and writes (to roll back) as the page does, up to the first failure.
-    pub fn inside(mut self, target: &dyn Target, settings: &Resolved, within: Duration) -> Self {
+    pub fn inside(mut self, target: &dyn Target, settings: &Resolved, within: Duration, writes: bool) -> Self {
+        self.writes = writes;
         let ends = Instant::now() + within;
         let left = || ends.saturating_duration_since(Instant::now());
         if let Err(failure) = self.climb(target, settings, &left) {
@@ -134,7 +139,7 @@ impl Evidence {
         let page = connection.page(None, settings.page_size).map_err(own)?;
         self.rows = Some(page.rows.len());
         self.took.push((Stage::Read, start.elapsed()));
-        if self.read_only {
+        if self.read_only || !self.writes {
             return Ok(());
         }
 
@@ -149,7 +154,19 @@ impl Evidence {
             self.blame = Some(probe.blame(&self.table, schema));
         }
         self.inserted = Some(inserted.map_err(at(Stage::Write))?);
-        Ok(())
+        self.commit_may_begin(limits.query.min(left())).map_err(at(Stage::Write))
+    }
+
+    /// In rollback mode a commit waits for every reader. Whether one reads for as long as a statement may take is seen in
+    /// the kernel's list: to try it would lock out everybody else meanwhile.
+    fn commit_may_begin(&self, within: Duration) -> Result<(), Cause> {
+        let in_wal_mode = self.session.as_ref().is_some_and(|session| session.journal_mode == "wal");
+        let Some(seen) = self.files.seen.as_ref().filter(|_| !in_wal_mode) else { return Ok(()) };
+        if !locks::is_read_throughout(&self.who.root, (seen.device, seen.inode), within) {
+            return Ok(());
+        }
+        let message = "database is locked: another process reads it without an end".into();
+        Err(Cause::Sqlite { code: rusqlite::ffi::SQLITE_BUSY, message, errno: None })
     }
 
     /// A limit on the size of files so low that SQLite's own files do not fit, and a signal that nobody ignores.

@@ -31,6 +31,7 @@ impl Site {
             location: "/dbtest".into(),
             children: 4,
             on_request: true,
+            writes: true,
             root: "/".into(),
             within: Duration::from_secs(10),
         };

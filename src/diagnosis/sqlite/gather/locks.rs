@@ -1,7 +1,10 @@
 //! Who holds a lock on a file: the kernel's list, /proc/locks (proc(5)). SQLite's own answer is only "locked".
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,26 @@ pub fn holders(root: &Path, inodes: &[(u64, u64)]) -> Vec<Holder> {
         }
     }
     found
+}
+
+/// Whether one and the same other process has a read lock on the file whenever it is looked at within this time.
+pub fn is_read_throughout(root: &Path, inode: (u64, u64), within: Duration) -> bool {
+    let ends = Instant::now() + within;
+    let mut readers: Option<HashSet<u32>> = None;
+    loop {
+        let text = fs::read_to_string(root.join("proc/locks")).unwrap_or_default();
+        let others = parse(&text, &[inode]).into_iter().map(|(pid, _)| pid).filter(|pid| *pid != std::process::id());
+        let now: HashSet<u32> = others.collect();
+        let still = match readers {
+            Some(before) => &before & &now,
+            None => now,
+        };
+        if still.is_empty() || Instant::now() >= ends {
+            return !still.is_empty();
+        }
+        readers = Some(still);
+        thread::sleep(Duration::from_millis(3));
+    }
 }
 
 /// (pid, write lock) of each lock that is held; waiting ones ("->") are not.

@@ -108,10 +108,9 @@ impl Probe {
         Schema::read(&self.connection, table, page_size).map_err(|error| cause(&error))
     }
 
-    /// BEGIN EXCLUSIVE; INSERT; ROLLBACK. Exclusive, because in rollback mode a commit must wait for every reader:
-    /// with less, a row that can be inserted could still never be committed. In WAL mode it is the same as IMMEDIATE.
+    /// BEGIN IMMEDIATE; INSERT; ROLLBACK: readers go on meanwhile, and other writers wait no longer than that takes.
     pub fn write(&self, table: &Table) -> Result<Insert, Cause> {
-        self.run("BEGIN EXCLUSIVE").map_err(|error| cause(&error))?;
+        self.run("BEGIN IMMEDIATE").map_err(|error| cause(&error))?;
         let inserted = self.insert(table).map_err(|error| cause(&error));
         // SQLite itself ends the transaction when the disk is full
         if !self.connection.is_autocommit() {

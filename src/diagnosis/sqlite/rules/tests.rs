@@ -33,6 +33,7 @@ fn evidence(stage: Stage, code: i32, errno: Option<i32>) -> Evidence {
         },
         table: Table::default(),
         read_only: false,
+        writes: true,
         create: "CREATE TABLE stuff (id)".into(),
         failure: Some(Failure { stage, cause }),
         header: None,
