@@ -27,7 +27,7 @@ pub use engine::examiner::Examiner;
 pub use host::process::Who;
 pub use report::builder::{Climb, Trial};
 pub use report::json::json;
-pub use report::text::{Colour, afterwards, headline, instruction, one_line, text};
+pub use report::text::{Colour, afterwards, headline, instruction, on_one_line, one_line, text};
 pub use report::{Finding, Fix, FixKind, Report, State, Step, Then, Verdict};
 
 /// What an examination must know beside the settings.
@@ -89,13 +89,21 @@ pub fn log_line(finding: &Finding, step: crate::database::Stage, location: &str)
     let mut line = format!("{} {location}: step {}: {}", finding.id, step.name(), finding.cause);
     if let Some(fix) = finding.fixes.first() {
         line.push_str("; ");
-        line.push_str(&instruction(fix));
-        line.push(' ');
-        line.push_str(&fix.text);
-        let then = afterwards(fix);
-        if !then.is_empty() {
-            line.push_str(", ");
-            line.push_str(then);
+        match on_one_line(fix) {
+            Some(text) => {
+                line.push_str(&instruction(fix));
+                line.push(' ');
+                line.push_str(&text);
+                let then = afterwards(fix);
+                if !then.is_empty() {
+                    line.push_str(", ");
+                    line.push_str(then);
+                }
+            }
+            None => line.push_str(&format!(
+                "what to do has several lines: {}/check shows them",
+                location.trim_end_matches('/')
+            )),
         }
     }
     one_line(&line)
@@ -125,5 +133,22 @@ mod tests {
             "DBT0451 /dbtest: step reach: www-data may not enter /srv; do this, as root, on this machine: \
              chmod o+x /srv, then restart httpd (apachectl restart; a graceful one is not enough)"
         );
+    }
+
+    #[test]
+    fn several_commands_are_logged_as_one_line_that_means_the_same_or_not_at_all() {
+        let line = |kind: FixKind, text: &str| {
+            let fix = Fix { sure: true, kind, place: "here".into(), text: text.into(), then: Then::None };
+            let finding = Finding { id: "DBT0351", cause: "c".into(), fixes: vec![fix], excluded: Vec::new() };
+            log_line(&finding, Stage::Reach, "/dbtest")
+        };
+        let two = line(FixKind::Shell, "chmod g+rwxs /d\nrunuser -u www-data -- sqlite3 /d/a.db");
+        assert!(two.ends_with(": chmod g+rwxs /d && runuser -u www-data -- sqlite3 /d/a.db"), "{two}");
+        let sql = line(FixKind::Sql, "GRANT a TO b;\nGRANT c TO d;");
+        assert!(sql.ends_with(": GRANT a TO b; GRANT c TO d;"), "{sql}");
+        for text in ["cat >f <<E\nx\nE", "for f in *; do\nrm $f\ndone", "echo 'a\nb'", "a || b\nc"] {
+            let line = line(FixKind::Shell, text);
+            assert!(line.ends_with("; what to do has several lines: /dbtest/check shows them"), "{line}");
+        }
     }
 }

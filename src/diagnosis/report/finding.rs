@@ -29,7 +29,8 @@ impl Draft for Finding {
     }
 
     fn fix(mut self, fix: Fix) -> Self {
-        let at = if fix.sure { self.fixes.iter().filter(|fix| fix.sure).count() } else { self.fixes.len() };
+        let rank = |fix: &Fix| (!fix.is_sure(), !fix.sure);
+        let at = self.fixes.iter().take_while(|other| rank(other) <= rank(&fix)).count();
         self.fixes.insert(at, fix);
         self
     }

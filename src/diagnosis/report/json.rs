@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::diagnosis::report::{Finding, Fix, Report, State, Step};
+use crate::diagnosis::report::effect::Effect;
+use crate::diagnosis::report::{Finding, Fix, FixKind, Report, State, Step, Then};
 
 /// The version of the shape. A reader may rely on every name below it.
 const SCHEMA: u32 = 1;
@@ -18,7 +19,7 @@ struct Document<'a> {
     id: Option<&'static str>,
     cause: Option<&'a str>,
     steps: Vec<Rung<'a>>,
-    fixes: &'a [Fix],
+    fixes: Vec<Remedy<'a>>,
     excluded: &'a [String],
     /// Every warning with its own fixes; the first is also above when nothing failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -40,8 +41,24 @@ struct Rung<'a> {
 struct Warning<'a> {
     id: &'static str,
     cause: &'a str,
-    fixes: &'a [Fix],
+    fixes: Vec<Remedy<'a>>,
     excluded: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Remedy<'a> {
+    sure: bool,
+    effect: Effect,
+    kind: FixKind,
+    #[serde(rename = "where")]
+    place: &'a str,
+    text: &'a str,
+    then: Then,
+    /// What it takes from others; only there if it does.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    costs: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    undo: &'static str,
 }
 
 /// The report as one JSON document.
@@ -55,7 +72,7 @@ pub fn json(report: &Report) -> String {
         id: finding.map(|finding| finding.id),
         cause: finding.map(|finding| finding.cause.as_str()),
         steps: report.steps.iter().map(rung).collect(),
-        fixes: finding.map_or(&[], |finding| &finding.fixes),
+        fixes: finding.map_or_else(Vec::new, remedies),
         excluded: finding.map_or(&[], |finding| &finding.excluded),
         warnings: report.warnings.iter().map(warning).collect(),
     };
@@ -80,8 +97,26 @@ fn rung(step: &Step) -> Rung<'_> {
     }
 }
 
+fn remedies(finding: &Finding) -> Vec<Remedy<'_>> {
+    finding.fixes.iter().map(remedy).collect()
+}
+
+fn remedy(fix: &Fix) -> Remedy<'_> {
+    let price = fix.price();
+    Remedy {
+        sure: fix.is_sure(),
+        effect: price.effect,
+        kind: fix.kind,
+        place: &fix.place,
+        text: &fix.text,
+        then: fix.then,
+        costs: price.costs,
+        undo: price.undo,
+    }
+}
+
 fn warning(finding: &Finding) -> Warning<'_> {
-    Warning { id: finding.id, cause: &finding.cause, fixes: &finding.fixes, excluded: &finding.excluded }
+    Warning { id: finding.id, cause: &finding.cause, fixes: remedies(finding), excluded: &finding.excluded }
 }
 
 #[cfg(test)]
@@ -90,7 +125,6 @@ mod tests {
 
     use super::*;
     use crate::database::Stage;
-    use crate::diagnosis::report::{FixKind, Then};
 
     #[test]
     fn the_document_has_the_published_shape() {
@@ -124,7 +158,7 @@ mod tests {
             "id": "DBT0312", "cause": "c",
             "steps": [{"step": "admitted", "state": "fail", "ms": 0.4, "says": "no entry",
                        "evidence": {"sqlstate": "28000", "routine": "auth_failed"}}],
-            "fixes": [{"sure": true, "kind": "pg_hba", "where": "pg_hba.conf", "text": "local all all peer",
+            "fixes": [{"sure": true, "effect": "grants", "kind": "pg_hba", "where": "pg_hba.conf", "text": "local all all peer",
                        "then": "reload"}],
             "excluded": ["x"],
         });

@@ -2,10 +2,12 @@
 //! text and JSON in the same words.
 
 pub mod builder;
+pub mod effect;
 pub mod finding;
 pub mod json;
 pub mod text;
 
+use effect::Price;
 use serde::Serialize;
 
 use crate::database::Stage;
@@ -77,14 +79,13 @@ pub enum Then {
 
 /// Something to do, exactly as it is to be typed. A secret that we cannot know is written `<PASSWORD>`;
 /// nothing else is left to fill in.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Fix {
-    /// False: one of several possible causes has this fix.
+    /// The evidence leaves one cause, and this is its cure. Whether that makes it "do this": [`Fix::is_sure`].
     pub sure: bool,
     pub kind: FixKind,
     /// Which file on which machine, psql in which database, which shell. A shell fix on the machine of the
     /// database names "PostgreSQL" here, one on the pooler's "PgBouncer": that is whom `then` concerns.
-    #[serde(rename = "where")]
     pub place: String,
     pub text: String,
     pub then: Then,
@@ -99,6 +100,16 @@ pub enum Concerns {
 }
 
 impl Fix {
+    /// What it does to others, what that costs, and how it is taken back.
+    pub fn price(&self) -> Price {
+        effect::price(self.kind, &self.text)
+    }
+
+    /// "Do this": its cause is certain, and it takes nothing away from anybody.
+    pub fn is_sure(&self) -> bool {
+        self.sure && self.price().effect.is_narrow()
+    }
+
     /// Which server is to be reloaded or restarted.
     pub fn concerns(&self) -> Concerns {
         match self.kind {

@@ -61,7 +61,12 @@ pub fn instruction(fix: &Fix) -> String {
         FixKind::Httpd => format!("in httpd's configuration, {place}"),
         FixKind::PostgresqlConf | FixKind::Pgbouncer => format!("in {place}"),
     };
-    let certainty = if fix.sure { "do this" } else { "perhaps" };
+    let certainty = match (fix.is_sure(), fix.sure) {
+        (true, _) => "do this",
+        // it would cure, and has its price
+        (false, true) => "your choice",
+        (false, false) => "perhaps",
+    };
     format!("{certainty}, {how}:")
 }
 
@@ -112,6 +117,10 @@ fn write_finding(out: &mut String, label: &str, finding: &Finding) {
         if !then.is_empty() {
             let _ = writeln!(out, "  {then}");
         }
+        let price = fix.price();
+        if !price.costs.is_empty() {
+            let _ = writeln!(out, "  costs: {}; back: {}", price.costs, price.undo);
+        }
     }
     for excluded in &finding.excluded {
         let _ = writeln!(out, "  not: {}", one_line(excluded));
@@ -131,6 +140,38 @@ pub fn one_line(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+/// The text of a fix as one line that means the same when it is pasted; `None` if there is no such line.
+pub fn on_one_line(fix: &Fix) -> Option<String> {
+    let lines: Vec<&str> = fix.text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.len() < 2 {
+        return Some(fix.text.trim().to_owned());
+    }
+    let even = |line: &str| line.matches('\'').count() % 2 == 0 && line.matches('"').count() % 2 == 0;
+    let whole = lines.iter().all(|line| even(line) && !line.starts_with('#') && !line.contains('\\'));
+    match fix.kind {
+        // a shell's reserved words and here-documents span lines
+        FixKind::Shell if whole && lines.iter().all(|line| is_whole_command(line)) => Some(lines.join(" && ")),
+        FixKind::Sql
+            if whole
+                && !lines.iter().any(|line| line.contains("--") || line.contains('$') || line.starts_with('.')) =>
+        {
+            Some(lines.join(" "))
+        }
+        _ => None,
+    }
+}
+
+fn is_whole_command(line: &str) -> bool {
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let last = line.split_whitespace().next_back().unwrap_or_default();
+    let reserved = ["for", "while", "if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "{", "}"];
+    !line.contains("<<")
+        && !reserved.contains(&first)
+        && !line.ends_with(['|', '&', ';', '(', '{'])
+        && !reserved.contains(&last)
+        && !line.contains(" || ")
 }
 
 /// A line with control characters made visible; tabs stay.
