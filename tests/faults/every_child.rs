@@ -38,14 +38,14 @@ pub fn warm(httpd: &Httpd, location: &str) {
 pub fn prove(httpd: &Httpd, location: &str) {
     ask_each(httpd, location, &["GET", "POST"], |method, status| {
         let expected = if method == "GET" { 200 } else { 303 };
-        assert_eq!(status, expected, "{method} after the cure\n{}", httpd.log());
+        assert_eq!(status, expected, "{method} after the cure\n{}", tail(httpd));
     });
 }
 
 /// Only GET, where a Location takes no rows.
 #[track_caller]
 pub fn prove_reading(httpd: &Httpd, location: &str) {
-    ask_each(httpd, location, &["GET"], |_, status| assert_eq!(status, 200, "after the cure\n{}", httpd.log()));
+    ask_each(httpd, location, &["GET"], |_, status| assert_eq!(status, 200, "after the cure\n{}", tail(httpd)));
 }
 
 #[track_caller]
@@ -74,7 +74,7 @@ fn ask_each(httpd: &Httpd, location: &str, methods: &[&str], judge: impl Fn(&str
                 break;
             }
         }
-        assert!(missing.is_empty(), "the children {missing:?} answered no {method}\n{}", httpd.log());
+        assert!(missing.is_empty(), "the children {missing:?} answered no {method}\n{}", tail(httpd));
     }
 }
 
@@ -84,6 +84,13 @@ fn status(port: u16, method: &str, path: &str) -> u16 {
     let request = client::message(method, path, &headers, body.as_bytes());
     let answer = client::exchange(port, &request, Duration::from_secs(30)).expect("an answer");
     client::parse(&answer, false).expect("a whole answer").status
+}
+
+/// What httpd logged last.
+fn tail(httpd: &Httpd) -> String {
+    let log = httpd.log();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 /// The children that answered requests with this mark.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::os::fd::AsFd;
 
 use super::applier::Bench;
+use super::every_child;
 use super::record::Verdict;
 use super::site::sh;
 use crate::support::postgresql::{Cluster, PgBouncer};
@@ -53,6 +54,8 @@ pub struct Case {
     cure: Cure,
     /// No fix may be sure, and the first says this of itself.
     bait: Option<&'static str>,
+    /// No child has a connection when the fault is made: for faults that count connections.
+    cold: bool,
     /// The sure fix, as it is to be typed where its files are mounted from.
     under: Option<&'static str>,
 }
@@ -71,6 +74,7 @@ impl Case {
             id,
             cure: Cure::Sure,
             bait: None,
+            cold: false,
             under: None,
         }
     }
@@ -170,6 +174,12 @@ impl Case {
         self
     }
 
+    /// The connections of warmed children would be part of what is counted.
+    pub fn cold(mut self) -> Self {
+        self.cold = true;
+        self
+    }
+
     pub fn not_cured(mut self, why: &'static str) -> Self {
         self.cure = Cure::Not(why);
         self
@@ -263,8 +273,8 @@ impl Ground {
     pub fn run(mut self, cases: Vec<Case>) {
         let only = std::env::var("CASE").ok();
         let mut cases = cases;
-        let mut builder = Httpd::builder(Mpm::Prefork)
-            .mpm_conf("StartServers 1\nMinSpareServers 1\nMaxSpareServers 2\nMaxRequestWorkers 2");
+        let mut builder =
+            Httpd::builder(Mpm::Prefork).mpm_conf(every_child::mpm_conf(Mpm::Prefork)).conf(every_child::ACCESS_LOG);
         if !self.under.is_empty() {
             builder = builder.under(&self.under.iter().map(String::as_str).collect::<Vec<_>>());
         }
@@ -308,11 +318,15 @@ impl Ground {
                  GRANT SELECT, INSERT ON stuff TO {role}; GRANT USAGE ON SEQUENCE stuff_id_seq TO {role}"
             ),
         );
+        if !case.cold {
+            self.warm(case);
+        }
         let mut verdict = if self.names_only { None } else { Some(Verdict::of(case.ids)) };
         for step in &case.make {
             step(self, case);
         }
         let (status, report) = self.check(case);
+        effects_hold(&report);
         let warns = matches!(case.cure, Cure::Warning);
         let state = if warns { "warn" } else { "fail" };
         let found = (report["verdict"].as_str(), report["id"].as_str());
@@ -328,7 +342,28 @@ impl Ground {
         }
         if let Some(mut verdict) = verdict.take() {
             verdict.named();
-            verdict.cured(&self.cure(case, report));
+            let fixes = report["fixes"].as_array().cloned().unwrap_or_default();
+            verdict.sure(fixes.iter().filter(|fix| fix["sure"] == true).count());
+            let cured = self.cure(case, report);
+            if cured == "yes" {
+                self.prove(case);
+                verdict.proved();
+            }
+            verdict.cured(&cured);
+        }
+    }
+
+    /// Each child opens its connection before the fault is made.
+    fn warm(&self, case: &Case) {
+        every_child::warm(self.httpd.as_ref().expect("a server"), &case.location());
+    }
+
+    /// The page is answered by each child, and takes rows where it may.
+    fn prove(&self, case: &Case) {
+        let httpd = self.httpd.as_ref().expect("a server");
+        match case.directives.contains("DBTestReadOnly On") {
+            true => every_child::prove_reading(httpd, &case.location()),
+            false => every_child::prove(httpd, &case.location()),
         }
     }
 
@@ -354,7 +389,9 @@ impl Ground {
                 let rounds = if matches!(case.cure, Cure::Rounds) { 3 } else { 1 };
                 for _ in 0..rounds {
                     let fix = report["fixes"][0].clone();
-                    let sure = fix["sure"].as_bool() == Some(true) || matches!(case.cure, Cure::Warning);
+                    // what takes something away is a choice, however certain its cause
+                    let wide = matches!(fix["effect"].as_str(), Some("changes" | "removes"));
+                    let sure = fix["sure"].as_bool() == Some(true) || wide || matches!(case.cure, Cure::Warning);
                     assert!(sure, "no sure fix: {report:#}");
                     match case.under {
                         Some(command) => sh(&self.fill(case, command)),
@@ -432,5 +469,16 @@ impl Ground {
     /// The group's own lines of postgresql.conf.
     fn conf(&self) -> String {
         self.words.iter().find(|(name, _)| *name == "{conf}").map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+}
+
+/// Nothing that takes something away is sure, and it says what it costs and how it is taken back.
+#[track_caller]
+pub fn effects_hold(report: &Value) {
+    for fix in report["fixes"].as_array().into_iter().flatten() {
+        let narrow = matches!(fix["effect"].as_str(), Some("grants" | "corrects"));
+        assert!(narrow || fix["sure"] == false, "sure, though it takes something away: {fix:#}");
+        let wide = matches!(fix["effect"].as_str(), Some("changes" | "removes"));
+        assert_eq!(wide, fix["costs"].is_string() && fix["undo"].is_string(), "{fix:#}");
     }
 }

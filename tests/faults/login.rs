@@ -90,7 +90,7 @@ pub fn of_the_password_and_the_role() -> Vec<Case> {
             .not_cured("a backup cannot be invented"),
         Case::new(&["CAP-03"], "session", "DBT1503").admin("ALTER ROLE {role} CONNECTION LIMIT 0"),
         Case::new(&["CAP-04"], "session", "DBT1504").admin("ALTER DATABASE {db} CONNECTION LIMIT 0"),
-        Case::new(&["CAP-17"], "schema", "DBT1523").admin("ALTER ROLE {role} CONNECTION LIMIT 1").warning(),
-        Case::new(&["CAP-17b"], "schema", "DBT1524").admin("ALTER DATABASE {db} CONNECTION LIMIT 1").warning(),
+        Case::new(&["CAP-17"], "schema", "DBT1523").admin("ALTER ROLE {role} CONNECTION LIMIT 1").warning().cold(),
+        Case::new(&["CAP-17b"], "schema", "DBT1524").admin("ALTER DATABASE {db} CONNECTION LIMIT 1").warning().cold(),
     ]
 }

@@ -91,7 +91,7 @@ pub fn of_the_columns() -> Vec<Case> {
              ALTER TABLE stuff ADD CONSTRAINT late FOREIGN KEY (stuff) REFERENCES parent DEFERRABLE INITIALLY DEFERRED",
         ),
         Case::new(&["COL-20"], "privileges", "DBT1103").sql(
-            "CREATE FUNCTION nid() RETURNS integer LANGUAGE sql AS 'SELECT 4711'; REVOKE EXECUTE ON FUNCTION nid() FROM PUBLIC; ALTER TABLE stuff ALTER COLUMN id SET DEFAULT nid()",
+            "CREATE FUNCTION nid() RETURNS integer LANGUAGE sql AS 'SELECT (random() * 2000000000)::integer'; REVOKE EXECUTE ON FUNCTION nid() FROM PUBLIC; ALTER TABLE stuff ALTER COLUMN id SET DEFAULT nid()",
         ),
     ]
 }

@@ -148,7 +148,7 @@ pub fn on_one_line(fix: &Fix) -> Option<String> {
     if lines.len() < 2 {
         return Some(fix.text.trim().to_owned());
     }
-    let even = |line: &str| line.matches('\'').count() % 2 == 0 && line.matches('"').count() % 2 == 0;
+    let even = |line: &str| line.matches('\'').count().is_multiple_of(2) && line.matches('"').count().is_multiple_of(2);
     let whole = lines.iter().all(|line| even(line) && !line.starts_with('#') && !line.contains('\\'));
     match fix.kind {
         // a shell's reserved words and here-documents span lines
