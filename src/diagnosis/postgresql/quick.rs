@@ -4,7 +4,6 @@
 use std::any::Any;
 use std::net::SocketAddr;
 
-use super::subject::{Place, Subject, address_in};
 use crate::config::Resolved;
 use crate::database::postgresql::PgTarget;
 use crate::database::postgresql::settings::Host;
@@ -23,6 +22,7 @@ use crate::diagnosis::postgresql::rules::socket;
 use crate::diagnosis::postgresql::rules::speaks::{self, Silence};
 use crate::diagnosis::postgresql::rules::statement::{self, Doing};
 use crate::diagnosis::postgresql::rules::tls::{self, Handshake};
+use crate::diagnosis::postgresql::subject::{Place, Subject, address_in};
 use crate::diagnosis::{Finding, Who};
 
 /// The finding of a failure that the page met.
@@ -124,19 +124,20 @@ fn spoke(subject: &Subject, error: &Error) -> Finding {
 
 fn statement(subject: &Subject, error: &Error, stage: Stage) -> Finding {
     let doing = if stage >= Stage::Write { Doing::Writing } else { Doing::Reading };
+    // nothing was asked: the same readers, with every fact unknown
     let facts = Facts {
         user: subject.role.clone(),
         session_user: subject.role.clone(),
         database: subject.database.clone(),
         ..Facts::default()
     };
-    let scene = statement::Scene { subject, facts: &facts, doing, blockers: &[] };
+    let scene = statement::Scene::new(subject, &facts, doing);
     match &error.cause {
         // our own words, and so no server's translation
         Cause::Server(refusal) if error.doing.contains("creating table") && refusal.code == "42501" => {
             schema::may_not_create(subject)
         }
-        Cause::Server(refusal) => statement::by_error_alone(&scene, refusal),
+        Cause::Server(refusal) => statement::refused(&scene, refusal),
         Cause::TimedOut(_) => statement::too_slow(&scene),
         Cause::Closed | Cause::Io(_) => session::hung_up(subject, false),
         Cause::Driver(text) => statement::unreadable(&scene, text),

@@ -1,9 +1,11 @@
 //! What the catalogues say, asked in one round trip that raises no error: the session, and every relation
 //! whose name is that of the table in any case and any schema. A plain role may read all of it.
 //!
-//! The answer is one JSON text, so that the question can grow without a decoder growing beside it.
+//! The answer is one JSON text, so that the question can grow without a decoder growing beside it. What could not be
+//! asked (a catalogue may be closed to our role) is unknown, never a default: `None`, or named in `unknown`.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::database::Table;
 use crate::diagnosis::postgresql::quote;
@@ -16,7 +18,7 @@ pub struct Facts {
     /// current_user: in whose name statements run.
     pub user: String,
     pub session_user: String,
-    pub superuser: bool,
+    pub superuser: Option<bool>,
     /// server_version_num.
     pub version: u32,
     /// current_schemas(false): only schemas that exist and that we may use.
@@ -26,28 +28,67 @@ pub struct Facts {
     pub server_encoding: String,
     /// Days until the role's password expires (rolvaliduntil).
     pub valid_days: Option<f64>,
-    pub in_recovery: bool,
+    pub in_recovery: Option<bool>,
     pub read_only: bool,
-    /// pg_settings.source of default_transaction_read_only.
-    pub read_only_source: Option<String>,
     pub max_connections: i64,
     /// superuser_reserved_connections and reserved_connections.
     pub reserved: i64,
-    pub role_limit: i64,
-    pub database_limit: i64,
+    pub role_limit: Option<i64>,
+    pub database_limit: Option<i64>,
     pub synchronous_standby_names: String,
     pub synchronous_commit: String,
     /// Rows of pg_stat_replication: connected standbys.
-    pub standbys: i64,
+    pub standbys: Option<i64>,
     pub backend_pid: i64,
     /// As the session began with it: milliseconds; 0 for none.
-    pub statement_timeout: i64,
-    /// "user", "database user" or "database", if it was set for one of those.
-    pub statement_timeout_source: Option<String>,
+    pub statement_timeout: Option<i64>,
+    /// Settings that may matter, and all that were set for role, database or connection.
+    pub parameters: Vec<Parameter>,
+    /// What is set for our role, our database, or our role in it.
+    pub settings: Vec<RoleSetting>,
+    /// Transactions since the oldest row of the database was frozen.
+    pub age: Option<i64>,
+    /// The version of the database's collation that its indexes were made by, and that of the system now.
+    pub collation_recorded: Option<String>,
+    pub collation_actual: Option<String>,
+    /// Schemas that our role may not use.
+    pub closed: Vec<String>,
+    /// Parts of the question that the server did not answer, with what it said.
+    #[serde(skip)]
+    pub unknown: Vec<(String, String)>,
+    /// The catalogue was asked for the relations, and answered.
+    #[serde(skip)]
+    pub asked: bool,
     /// Other databases that this role may connect to.
     pub databases: Vec<String>,
     pub schemas: Vec<SchemaFacts>,
     pub relations: Vec<Relation>,
+}
+
+/// A setting, and where it comes from (pg_settings).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Parameter {
+    pub name: String,
+    pub setting: String,
+    pub source: String,
+    /// Only for those who may read it.
+    pub file: Option<String>,
+    pub line: Option<i64>,
+    /// "postmaster": a restart; "sighup": a reload; "user": anybody.
+    pub context: String,
+    pub reset: Option<String>,
+    pub boot: Option<String>,
+}
+
+/// One entry of pg_db_role_setting.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RoleSetting {
+    /// "user", "database user", "database" or "global", as pg_settings.source has it.
+    pub scope: String,
+    /// `name=value`.
+    pub config: String,
 }
 
 /// A schema that search_path or the table's name mentions.
@@ -72,7 +113,7 @@ pub struct Relation {
     pub unlogged: bool,
     /// May we use the schema?
     pub usage: bool,
-    /// Position of the schema in current_schemas(false), from 1.
+    /// Position of the schema in current_schemas(false), from 1; 0 for a temporary table, which comes before all.
     pub position: Option<i64>,
     /// pg_relation_is_updatable says INSERT, triggers counted.
     pub insertable: bool,
@@ -85,8 +126,12 @@ pub struct Relation {
     pub rules: Vec<String>,
     pub constraints: Vec<Constraint>,
     pub policies: Vec<Policy>,
-    /// Partitions, of a partitioned table.
+    /// Partitions, or tables that inherit from it.
     pub partitions: i64,
+    /// The foreign server of a foreign table.
+    pub server: Option<String>,
+    /// Of this session only.
+    pub temporary: bool,
     /// What a view reads.
     pub bases: Vec<Base>,
     /// Roles that have SELECT and INSERT and of which we are a member without inheriting.
@@ -111,6 +156,10 @@ pub struct Column {
     /// a always, d by default, or empty.
     pub identity: String,
     pub generated: bool,
+    /// Generated and stored: what DROP EXPRESSION works on.
+    pub stored: bool,
+    /// The expression of its default.
+    pub default: Option<String>,
     pub primary: bool,
     pub select: bool,
     pub insert: bool,
@@ -193,6 +242,11 @@ pub struct Base {
 }
 
 impl Facts {
+    /// A setting, if pg_settings was read.
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
     /// The relation that a statement with the table's name gets.
     pub fn chosen<'a>(&'a self, table: &Table) -> Option<&'a Relation> {
         match table.schema() {
@@ -231,128 +285,38 @@ impl Sequence {
     }
 }
 
-/// A function as it stands in GRANT and ALTER FUNCTION.
-const SIGNATURE: &str = "format('%I.%I(%s)', pn.nspname, p.proname, pg_get_function_identity_arguments(p.oid))";
-
-/// Sequences that the defaults of relation `{rel}` take values from, as a JSON array.
-fn sequences(relation: &str) -> String {
-    format!(
-        "coalesce((SELECT json_agg(json_build_object('schema', sn.nspname, 'name', s.relname, 'column', sa.attname, \
-           'identity', sd.deptype = 'i', \
-           'allowed', has_sequence_privilege(s.oid, 'USAGE') OR has_sequence_privilege(s.oid, 'UPDATE'))) \
-         FROM pg_class s JOIN pg_namespace sn ON sn.oid = s.relnamespace \
-         JOIN (SELECT dd.refobjid AS seq, ad.adnum AS num, 'n' AS deptype FROM pg_attrdef ad JOIN pg_depend dd \
-               ON dd.classid = 'pg_attrdef'::regclass AND dd.objid = ad.oid AND dd.refclassid = 'pg_class'::regclass \
-               WHERE ad.adrelid = {relation} \
-               UNION SELECT di.objid, di.refobjsubid, 'i' FROM pg_depend di WHERE di.classid = 'pg_class'::regclass \
-               AND di.refclassid = 'pg_class'::regclass AND di.refobjid = {relation} AND di.deptype = 'i') sd \
-           ON sd.seq = s.oid AND s.relkind = 'S' \
-         JOIN pg_attribute sa ON sa.attrelid = {relation} AND sa.attnum = sd.num), '[]'::json)"
-    )
-}
-
-/// The question, for a table.
-pub fn question(table: &Table) -> String {
-    let name = quote::literal(table.name());
-    let schema = table.schema().map_or("NULL".to_owned(), quote::literal);
-    let (own, base) = (sequences("c.oid"), sequences("b.oid"));
-    let columns = "(SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), \
-           'base', coalesce(bt.typname, t.typname), 'category', coalesce(bt.typtype, t.typtype), \
-           'length', CASE WHEN a.atttypmod > 4 AND t.typname IN ('varchar', 'bpchar') THEN a.atttypmod - 4 END, \
-           'not_null', a.attnotnull OR t.typnotnull, 'has_default', a.atthasdef OR t.typdefault IS NOT NULL, \
-           'identity', coalesce(to_jsonb(a) ->> 'attidentity', ''), \
-           'generated', coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '', \
-           'primary', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey)), \
-           'select', has_column_privilege(c.oid, a.attnum, 'SELECT'), \
-           'insert', has_column_privilege(c.oid, a.attnum, 'INSERT'), \
-           'updatable', CASE WHEN c.relkind = 'v' THEN pg_column_is_updatable(c.oid, a.attnum, true) ELSE true END) \
-           ORDER BY a.attnum) \
-         FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type bt ON bt.oid = nullif(t.typbasetype, 0) \
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)";
-    let functions = format!(
-        "(SELECT json_agg(DISTINCT jsonb_build_object('signature', {SIGNATURE}, 'allowed', has_function_privilege(p.oid, 'EXECUTE'))) \
-         FROM pg_depend fd JOIN pg_proc p ON p.oid = fd.refobjid AND fd.refclassid = 'pg_proc'::regclass \
-         JOIN pg_namespace pn ON pn.oid = p.pronamespace \
-         WHERE (fd.classid = 'pg_attrdef'::regclass AND fd.objid IN (SELECT oid FROM pg_attrdef WHERE adrelid = c.oid)) \
-            OR (fd.classid = 'pg_constraint'::regclass AND fd.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = c.oid AND contype = 'c')))"
-    );
-    let triggers = format!(
-        "(SELECT json_agg(json_build_object('name', g.tgname, 'function', {SIGNATURE}, 'before', g.tgtype & 2 <> 0, \
-           'instead', g.tgtype & 64 <> 0, 'insert', g.tgtype & 4 <> 0, 'row', g.tgtype & 1 <> 0, 'definer', p.prosecdef)) \
-         FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_namespace pn ON pn.oid = p.pronamespace \
-         WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D')"
-    );
-    let constraints = "(SELECT json_agg(json_build_object('name', k.conname, 'kind', k.contype, 'deferrable', k.condeferrable, \
-           'definition', pg_get_constraintdef(k.oid), 'columns', coalesce((SELECT json_agg(ka.attname) FROM pg_attribute ka \
-             WHERE ka.attrelid = c.oid AND ka.attnum = ANY (k.conkey)), '[]'::json))) \
-         FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('p', 'u', 'c', 'f', 'x'))";
-    let policies = "(SELECT json_agg(json_build_object('name', o.polname, 'command', o.polcmd, 'permissive', o.polpermissive, \
-           'applies', 0 = ANY (o.polroles) OR EXISTS (SELECT FROM unnest(o.polroles) AS m (id) WHERE m.id <> 0 AND pg_has_role(m.id, 'USAGE')))) \
-         FROM pg_policy o WHERE o.polrelid = c.oid)";
-    let bases = format!(
-        "(SELECT json_agg(json_build_object('schema', bn.nspname, 'name', b.relname, 'kind', b.relkind, 'reader', v.reader, \
-           'columns', (SELECT json_agg(ba.attname) FROM pg_attribute ba WHERE ba.attrelid = b.oid AND ba.attnum > 0 AND NOT ba.attisdropped), \
-           'reader_select', has_table_privilege(v.reader, b.oid, 'SELECT'), 'reader_insert', has_table_privilege(v.reader, b.oid, 'INSERT'), \
-           'select', has_table_privilege(b.oid, 'SELECT'), 'insert', has_table_privilege(b.oid, 'INSERT'), 'sequences', {base})) \
-         FROM (SELECT DISTINCT vd.refobjid AS id, CASE WHEN array_to_string(c.reloptions, ',') ~ 'security_invoker=(true|on|1)' \
-                 THEN current_user ELSE pg_get_userbyid(c.relowner) END AS reader \
-               FROM pg_rewrite w JOIN pg_depend vd ON vd.classid = 'pg_rewrite'::regclass AND vd.objid = w.oid \
-                 AND vd.refclassid = 'pg_class'::regclass AND vd.refobjid <> c.oid WHERE w.ev_class = c.oid) v \
-         JOIN pg_class b ON b.oid = v.id AND b.relkind IN ('r', 'p', 'v', 'f', 'm') JOIN pg_namespace bn ON bn.oid = b.relnamespace \
-         WHERE c.relkind IN ('v', 'm'))"
-    );
-    let relations = format!(
-        "(SELECT json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, \
-           'owner', pg_get_userbyid(c.relowner), 'unlogged', c.relpersistence = 'u', 'usage', has_schema_privilege(n.oid, 'USAGE'), \
-           'position', array_position(current_schemas(false), n.nspname), \
-           'insertable', CASE WHEN c.relkind IN ('v', 'f') THEN pg_relation_is_updatable(c.oid, true) & 8 <> 0 ELSE c.relkind IN ('r', 'p') END, \
-           'row_security', c.relrowsecurity AND row_security_active(c.oid), \
-           'columns', coalesce({columns}, '[]'::json), 'sequences', {own}, \
-           'functions', coalesce({functions}, '[]'::json), 'triggers', coalesce({triggers}, '[]'::json), \
-           'rules', coalesce((SELECT json_agg(u.rulename) FROM pg_rewrite u WHERE u.ev_class = c.oid AND u.ev_type = '3' AND u.is_instead), '[]'::json), \
-           'constraints', coalesce({constraints}, '[]'::json), 'policies', coalesce({policies}, '[]'::json), \
-           'partitions', (SELECT count(*) FROM pg_inherits h WHERE h.inhparent = c.oid), \
-           'bases', coalesce({bases}, '[]'::json), \
-           'through', coalesce((SELECT json_agg(r.rolname) FROM pg_roles r WHERE r.rolname <> current_user AND pg_has_role(r.oid, 'MEMBER') \
-              AND NOT pg_has_role(r.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'SELECT') AND has_table_privilege(r.oid, c.oid, 'INSERT')), '[]'::json))) \
-         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE lower(c.relname) = lower({name}) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
-           AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)')"
-    );
-    let schemas = format!(
-        "(SELECT json_agg(json_build_object('name', n.nspname, 'usage', has_schema_privilege(n.oid, 'USAGE'), \
-           'create', has_schema_privilege(n.oid, 'CREATE'))) FROM pg_namespace n \
-         WHERE n.nspname = {schema} OR n.nspname = 'public' OR n.nspname = current_user \
-            OR n.nspname = ANY (SELECT btrim(e, ' \"') FROM unnest(string_to_array(current_setting('search_path'), ',')) AS e))"
-    );
-    format!(
-        "SELECT json_build_object('database', current_database(), 'user', current_user, 'session_user', session_user, \
-           'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
-           'version', current_setting('server_version_num')::int, 'path', to_json(current_schemas(false)), \
-           'search_path', current_setting('search_path'), 'server_encoding', current_setting('server_encoding'), \
-           'valid_days', (SELECT extract(epoch FROM rolvaliduntil - now()) / 86400 FROM pg_roles WHERE rolname = session_user AND isfinite(rolvaliduntil)), \
-           'in_recovery', pg_is_in_recovery(), 'read_only', current_setting('default_transaction_read_only') = 'on', \
-           'read_only_source', (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only'), \
-           'max_connections', current_setting('max_connections')::int, \
-           'reserved', current_setting('superuser_reserved_connections')::int + coalesce(current_setting('reserved_connections', true), '0')::int, \
-           'role_limit', (SELECT rolconnlimit FROM pg_roles WHERE rolname = session_user), \
-           'database_limit', (SELECT datconnlimit FROM pg_database WHERE datname = current_database()), \
-           'synchronous_standby_names', current_setting('synchronous_standby_names'), \
-           'synchronous_commit', current_setting('synchronous_commit'), \
-           'standbys', (SELECT count(*) FROM pg_stat_replication), 'backend_pid', pg_backend_pid(), \
-           'statement_timeout', (SELECT reset_val::bigint FROM pg_settings WHERE name = 'statement_timeout'), \
-           'statement_timeout_source', (SELECT CASE WHEN s.setrole <> 0 AND s.setdatabase <> 0 THEN 'database user' WHEN s.setrole <> 0 THEN 'user' ELSE 'database' END \
-             FROM pg_db_role_setting s WHERE s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) \
-             AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
-             AND EXISTS (SELECT FROM unnest(s.setconfig) e WHERE e LIKE 'statement_timeout=%') \
-             ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1), \
-           'databases', coalesce((SELECT json_agg(datname) FROM pg_database WHERE datallowconn AND NOT datistemplate \
-             AND datname <> current_database() AND has_database_privilege(oid, 'CONNECT')), '[]'::json), \
-           'schemas', coalesce({schemas}, '[]'::json), 'relations', coalesce({relations}, '[]'::json))::text"
-    )
-}
-
 /// Reads the answer.
 pub fn answer(json: &str) -> Result<Facts, serde_json::Error> {
-    serde_json::from_str(json)
+    from_parts(serde_json::from_str(json)?, Vec::new())
+}
+
+/// Reads an answer that was given in parts, and notes which were refused.
+pub fn from_parts(value: Value, unknown: Vec<(String, String)>) -> Result<Facts, serde_json::Error> {
+    let asked = value.get("relations").is_some();
+    let mut facts: Facts = serde_json::from_value(value)?;
+    (facts.asked, facts.unknown) = (asked, unknown);
+    let settings = std::mem::take(&mut facts.settings);
+    for parameter in facts.parameters.iter_mut().filter(|parameter| parameter.source == "session") {
+        // the question itself sets some for its own transaction: where they were set before
+        let is_this = |setting: &&RoleSetting| setting.config.split('=').next() == Some(parameter.name.as_str());
+        let rank = |setting: &&RoleSetting| {
+            ["global", "database", "user", "database user"].iter().position(|scope| *scope == setting.scope)
+        };
+        parameter.source = match settings.iter().filter(is_this).max_by_key(rank) {
+            Some(setting) => setting.scope.clone(),
+            None if parameter.reset == parameter.boot => "default".into(),
+            None => "configuration file".into(),
+        };
+    }
+    facts.statement_timeout = facts
+        .parameter("statement_timeout")
+        .and_then(|parameter| parameter.reset.as_deref())
+        .and_then(|milliseconds| milliseconds.parse().ok());
+    facts.settings = settings;
+    Ok(facts)
+}
+
+/// The question, for a table, of a server whose version is not known.
+pub fn question(table: &Table) -> String {
+    super::question::whole(table, 0)
 }

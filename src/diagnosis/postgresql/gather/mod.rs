@@ -6,4 +6,5 @@ pub mod login;
 pub mod names;
 pub mod neighbours;
 pub mod probes;
+pub mod question;
 pub mod trials;

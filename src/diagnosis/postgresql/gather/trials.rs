@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::facts::{self, Facts};
 use super::probes;
+use super::question;
 use crate::database::postgresql::connection::PgConnection;
 use crate::database::postgresql::open::Opened;
-use crate::database::{Cause, Connection, Error, Stage};
+use crate::database::{Cause, Connection, Error, ServerError, Stage, Table};
 use crate::diagnosis::postgresql::gather::fields;
 use crate::diagnosis::postgresql::ladder::Scene;
 use crate::diagnosis::postgresql::quote::literal;
@@ -15,7 +18,7 @@ use crate::diagnosis::postgresql::rules::durable;
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::rules::privileges;
 use crate::diagnosis::postgresql::rules::schema;
-use crate::diagnosis::postgresql::rules::statement::{self, Blocker, Doing};
+use crate::diagnosis::postgresql::rules::statement::{self, Blocker, Doing, Elsewhere};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::{Climb, Finding, Report, Step, Trial};
 
@@ -27,6 +30,8 @@ struct Trials<'a> {
     facts: Facts,
     /// For one statement.
     limit: Duration,
+    /// server_version_num as the greeting tells it.
+    version: u32,
     /// Did the server's process turn out to be another than it said: is there a pooler in between?
     pooled: bool,
 }
@@ -36,8 +41,10 @@ pub fn run(scene: &Scene, mut climb: Climb, subject: &Subject, session: Option<S
     let limits = scene.limits(&climb);
     let said = opened.session.startup.backend_pid;
     let address = Some(opened.address.clone());
+    let version = opened.session.startup.parameter("server_version").map_or(0, question::number);
     let connection = scene.target.connection(opened, &scene.settings.table, &limits);
-    let mut trials = Trials { scene, subject, connection, facts: Facts::default(), limit: limits.query, pooled: false };
+    let mut trials =
+        Trials { scene, subject, connection, facts: Facts::default(), limit: limits.query, version, pooled: false };
     match trials.ask() {
         Ok(facts) => trials.facts = facts,
         Err(error) => {
@@ -71,19 +78,58 @@ pub fn run(scene: &Scene, mut climb: Climb, subject: &Subject, session: Option<S
 type Failed = Box<(Step, Finding)>;
 
 impl Trials<'_> {
-    /// Asks the catalogue.
+    /// Asks the catalogue: all at once, or, if the server refuses that, part by part. What it does not answer is unknown.
     fn ask(&mut self) -> Result<Facts, Error> {
-        // a statement_timeout that is too short is to be named, not met
-        self.begin()?;
-        let rows = self.connection.simple(&facts::question(&self.scene.settings.table));
+        let table = Table::clone(&self.scene.settings.table);
+        let facts = match self.ask_for(&question::whole(&table, self.version)) {
+            Ok(value) => facts::from_parts(value, Vec::new()),
+            Err(Error { cause: Cause::Server(refusal), .. })
+                if self.connection.is_alive() && !is_time(&refusal.code) =>
+            {
+                let (value, unknown) = self.ask_in_parts(&table)?;
+                facts::from_parts(value, unknown)
+            }
+            Err(error) => return Err(error),
+        };
+        facts.map_err(|error| unread(&error))
+    }
+
+    /// One question, whose answer is a JSON object.
+    fn ask_for(&mut self, question: &str) -> Result<Value, Error> {
+        // a statement_timeout that is too short is to be named, not met; a standby serves no serializable transaction
+        self.begin_as("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")?;
+        let rows = self.connection.simple(question);
         self.rollback();
         let rows = rows?;
         let text = rows.first().and_then(|row| row.first()).and_then(Option::as_deref).unwrap_or_default();
-        facts::answer(text).map_err(|error| Error {
-            stage: Stage::Schema,
-            doing: "reading the catalogue's answer".into(),
-            cause: Cause::Driver(error.to_string()),
-        })
+        serde_json::from_str(text).map_err(|error| unread(&error))
+    }
+
+    /// What is answered of the question, and the parts that are not.
+    fn ask_in_parts(&mut self, table: &Table) -> Result<(Value, Vec<(String, String)>), Error> {
+        let (mut all, mut unknown) = (serde_json::Map::new(), Vec::new());
+        for (name, part) in question::parts(table, self.version) {
+            match self.ask_for(&question::alone(&part)) {
+                Ok(Value::Object(some)) => all.extend(some),
+                Ok(_) => unknown.push((name.to_owned(), "no answer".to_owned())),
+                // without the least of it nothing works
+                Err(error) if name == "session" || !self.connection.is_alive() => return Err(error),
+                Err(error) => unknown.push((name.to_owned(), error.to_string())),
+            }
+        }
+        let mut details = Vec::new();
+        for detail in question::DETAILS {
+            match self.ask_for(&question::alone(&question::relations(table, &[detail]))) {
+                Ok(_) => details.push(detail),
+                Err(error) => unknown.push((detail.to_owned(), error.to_string())),
+            }
+        }
+        match self.ask_for(&question::alone(&question::relations(table, &details))) {
+            Ok(Value::Object(some)) => all.extend(some),
+            Ok(_) => {}
+            Err(error) => unknown.push(("relations".to_owned(), error.to_string())),
+        }
+        Ok((Value::Object(all), unknown))
     }
 
     fn read_only(&self) -> bool {
@@ -102,7 +148,19 @@ impl Trials<'_> {
                 format!("pid {} of {} ({}) {}", blocker.pid, blocker.user, blocker.state, blocker.mode),
             );
         }
-        let scene = statement::Scene { subject: self.subject, facts: &self.facts, doing, blockers: &blockers };
+        let elsewhere = match &error.cause {
+            Cause::Server(refusal) => self.elsewhere(refusal),
+            _ => Vec::new(),
+        };
+        for there in &elsewhere {
+            trial.fact("found_in", format!("{}.{} (usage {})", there.schema, there.name, there.usage));
+        }
+        let scene = statement::Scene {
+            blockers: &blockers,
+            looked_for_locks: waits,
+            elsewhere: &elsewhere,
+            ..statement::Scene::new(self.subject, &self.facts, doing)
+        };
         let finding = match &error.cause {
             Cause::Server(refusal) => statement::refused(&scene, refusal),
             Cause::TimedOut(_) => statement::too_slow(&scene),
@@ -119,6 +177,12 @@ impl Trials<'_> {
         trial.tried(self.subject.psql(&format!("\\d {name}")));
         trial.fact("database", &self.facts.database);
         trial.fact("search_path", &self.facts.search_path);
+        for (part, why) in &self.facts.unknown {
+            trial.fact("unknown", format!("{part}: {why}"));
+        }
+        if !self.facts.asked {
+            return Ok(trial.skip("the server does not let this role read its catalogue: whether the table can be read and written is tried all the same"));
+        }
         for relation in &self.facts.relations {
             trial.fact(
                 "relation",
@@ -149,6 +213,7 @@ impl Trials<'_> {
                 connections,
             ));
         }
+        warnings.extend(durable::of_the_server(self.subject, &self.facts, self.read_only()));
         if !self.read_only() {
             warnings.extend(durable::forebodings(self.subject, &self.facts));
         }
@@ -166,6 +231,11 @@ impl Trials<'_> {
         let mut trial = Trial::begin(Stage::Privileges);
         trial.tried(self.subject.psql(&format!("\\dp {}", self.subject.table)));
         trial.fact("current_user", &self.facts.user);
+        if !self.facts.asked {
+            return Ok(
+                trial.skip("the server does not let this role read its catalogue: reading and writing will tell")
+            );
+        }
         if self.facts.user != self.facts.session_user {
             trial.fact("session_user", &self.facts.session_user);
         }
@@ -178,14 +248,18 @@ impl Trials<'_> {
         }
     }
 
-    /// Begins a transaction in which a lock is given up before a statement, and that before our own time.
     fn begin(&mut self) -> Result<(), Error> {
+        self.begin_as("BEGIN")
+    }
+
+    /// Begins a transaction in which a lock is given up before a statement, and that before our own time.
+    fn begin_as(&mut self, begin: &str) -> Result<(), Error> {
         let limit = i64::try_from(self.limit.as_millis()).unwrap_or(i64::MAX / 4).max(50);
         // the page itself has whatever the role, database or server sets: that must not be lifted here
-        let theirs = if self.facts.statement_timeout > 0 { self.facts.statement_timeout } else { i64::MAX };
+        let theirs = self.facts.statement_timeout.filter(|limit| *limit > 0).unwrap_or(i64::MAX);
         self.connection
             .simple(&format!(
-                "BEGIN; SET LOCAL lock_timeout = '{}ms'; SET LOCAL statement_timeout = '{}ms'",
+                "{begin}; SET LOCAL lock_timeout = '{}ms'; SET LOCAL statement_timeout = '{}ms'",
                 limit * 2 / 5,
                 (limit * 4 / 5).min(theirs)
             ))
@@ -224,9 +298,9 @@ impl Trials<'_> {
             climb.add(Trial::begin(Stage::Durable).skip("DBTestReadOnly is on: nothing is ever written"));
             return Ok(());
         }
-        if self.facts.in_recovery || self.facts.read_only {
+        if self.facts.in_recovery == Some(true) || self.facts.read_only {
             let finding = durable::read_only(self.subject, &self.facts);
-            trial.fact("in_recovery", self.facts.in_recovery);
+            trial.fact("in_recovery", known(self.facts.in_recovery));
             trial.fact("default_transaction_read_only", self.facts.read_only);
             return Err(Box::new((trial.fail(finding.cause.clone()), finding)));
         }
@@ -244,18 +318,26 @@ impl Trials<'_> {
             })
         });
         let id = match inserted {
-            Ok(id) => id,
+            Ok(id) => Some(id),
+            // no row came back: that none was stored is not proved by it
+            Err(Error { cause: Cause::Driver(_), .. }) if self.stored_in(&text).is_some() => None,
             Err(error) => {
                 self.rollback();
                 return Err(Box::new(self.refused(trial, &error, Doing::Writing)));
             }
         };
-        trial.fact("id", id);
-        if let Some(column) = self.differs(id, &text) {
-            climb.warn(statement::altered(
-                &statement::Scene { subject: self.subject, facts: &self.facts, doing: Doing::Writing, blockers: &[] },
-                column,
-            ));
+        if let Some(id) = id {
+            trial.fact("id", id);
+        }
+        let name = &self.subject.table;
+        let inherited = self.facts.chosen(name).is_some_and(|relation| relation.kind == "r" && relation.partitions > 0);
+        let child = if inherited { self.stored_in(&text) } else { None };
+        if let Some(child) = child.filter(|child| child.as_str() != name.name()) {
+            trial.fact("stored_in", &child);
+            climb.warn(statement::routed(&statement::Scene::new(self.subject, &self.facts, Doing::Writing), &child));
+            climb.add(trial.warn(format!("a row was inserted, found again in {child}, and rolled back")));
+        } else if let Some(column) = id.and_then(|id| self.differs(id, &text)) {
+            climb.warn(statement::altered(&statement::Scene::new(self.subject, &self.facts, Doing::Writing), column));
             climb.add(trial.warn("a row was inserted, changed by the database, and rolled back"));
         } else {
             climb.add(trial.pass("a row was inserted, read back and rolled back (which uses up one id)"));
@@ -263,6 +345,16 @@ impl Trials<'_> {
         let step = self.durable();
         self.rollback();
         step.map(|step| climb.add(step))
+    }
+
+    /// The table, by its name, in which a row with this text is seen.
+    fn stored_in(&mut self, text: &str) -> Option<String> {
+        let table = self.subject.table.quoted();
+        let question = format!(
+            "SELECT c.relname FROM {table} t JOIN pg_class c ON c.oid = t.tableoid WHERE t.stuff = {} LIMIT 1",
+            literal(text)
+        );
+        self.connection.simple(&question).ok()?.first()?.first()?.clone()
     }
 
     /// The column in which another text was stored than was sent.
@@ -282,21 +374,42 @@ impl Trials<'_> {
         trial.tried(self.subject.psql("SHOW synchronous_standby_names"));
         trial.fact("synchronous_commit", &self.facts.synchronous_commit);
         trial.fact("synchronous_standby_names", &self.facts.synchronous_standby_names);
-        trial.fact("standbys_connected", self.facts.standbys);
+        trial.fact("standbys_connected", known(self.facts.standbys));
         if let Err(error) = self.connection.simple("SET CONSTRAINTS ALL IMMEDIATE") {
             return Err(Box::new(self.refused(trial, &error, Doing::Committing)));
         }
         if let Some(finding) = durable::synchronous(self.subject, &self.facts) {
             return Err(Box::new((trial.fail(finding.cause.clone()), finding)));
         }
-        let lasts = if self.facts.synchronous_commit == "off" {
-            " (synchronous_commit is off: a crash may lose the last moments)"
-        } else {
-            ""
+        let says = match self.facts.standbys {
+            Some(_) => "deferred constraints hold, no commit would wait for an absent standby",
+            None => "deferred constraints hold (whether standbys are connected may not be asked)",
         };
-        Ok(trial.pass(format!(
-            "deferred constraints hold, no commit would wait for an absent standby{lasts}; the COMMIT itself was not tried, since a check stores nothing"
+        let says = format!("{says}; the COMMIT itself was not tried, since a check stores nothing");
+        let unsafe_settings = durable::not_safe_in_a_crash(&self.facts);
+        if unsafe_settings.is_empty() {
+            return Ok(trial.pass(says));
+        }
+        Ok(trial.warn(format!(
+            "{} is off: a crash may lose or damage what was committed; {says}",
+            unsafe_settings.join(", ")
         )))
+    }
+
+    /// Where the database has what an error's words name, though this session does not look there.
+    fn elsewhere(&mut self, refusal: &ServerError) -> Vec<Elsewhere> {
+        if !["42883", "42P01", "42704"].contains(&refusal.code.as_str()) || !self.connection.is_alive() {
+            return Vec::new();
+        }
+        self.rollback();
+        let rows = self.connection.simple(&elsewhere_question(&refusal.message));
+        let text = |row: &[Option<String>], index: usize| row.get(index).cloned().flatten().unwrap_or_default();
+        let found = |row: &Vec<Option<String>>| Elsewhere {
+            schema: text(row, 0),
+            name: text(row, 1),
+            usage: text(row, 2) == "t",
+        };
+        rows.unwrap_or_default().iter().map(found).collect()
     }
 
     /// Who stands in our way on the table. Over a new connection if ours broke.
@@ -343,6 +456,35 @@ fn blockers_question(schema: &str, name: &str, doing: Doing) -> String {
         schema = literal(schema),
         name = literal(name),
     )
+}
+
+/// Functions, relations and types that a message names and search_path does not reach.
+fn elsewhere_question(message: &str) -> String {
+    let words: Vec<String> = statement::words(message).take(30).map(literal).collect();
+    format!(
+        "SELECT DISTINCT n.nspname, o.name, has_schema_privilege(n.oid, 'USAGE') FROM (SELECT pronamespace AS schema, proname AS name FROM pg_proc \
+           UNION SELECT relnamespace, relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') UNION SELECT typnamespace, typname FROM pg_type) o \
+         JOIN pg_namespace n ON n.oid = o.schema WHERE o.name IN ({}) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+           AND n.nspname <> ALL (current_schemas(true)) LIMIT 5",
+        words.join(", ")
+    )
+}
+
+fn known<T: std::fmt::Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
+}
+
+/// A lock or a limit: asking in parts would wait again.
+fn is_time(code: &str) -> bool {
+    ["57014", "55P03"].contains(&code) || code.starts_with("57P") || code.starts_with("08")
+}
+
+fn unread(error: &serde_json::Error) -> Error {
+    Error {
+        stage: Stage::Schema,
+        doing: "reading the catalogue's answer".into(),
+        cause: Cause::Driver(error.to_string()),
+    }
 }
 
 /// Not twice the same, in this process or another.

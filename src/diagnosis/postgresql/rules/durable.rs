@@ -3,6 +3,7 @@
 
 use crate::diagnosis::postgresql::gather::facts::Facts;
 use crate::diagnosis::postgresql::quote::ident;
+use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::{Finding, FixKind, Then};
@@ -11,27 +12,37 @@ use crate::diagnosis::{Finding, FixKind, Then};
 pub fn synchronous(subject: &Subject, facts: &Facts) -> Option<Finding> {
     let waits = !matches!(facts.synchronous_commit.as_str(), "off" | "local");
     let needed = standbys_needed(&facts.synchronous_standby_names);
-    if !waits || facts.standbys >= needed {
+    // how many are connected may not be known
+    let connected = facts.standbys?;
+    if !waits || connected >= needed {
         return None;
     }
-    Some(
-        finding(
+    let name = "synchronous_standby_names";
+    let role = ident(&setting::login(subject, facts));
+    let found = finding(
             "DBT1401",
             format!(
                 "Every commit waits for {needed} synchronous standby ({}), and {} is connected: a row would be stored, but never acknowledged",
-                facts.synchronous_standby_names, facts.standbys
+                facts.synchronous_standby_names, connected
             ),
         )
-        .sure(FixKind::PostgresqlConf, subject.conf_place(), "synchronous_standby_names = ''", Then::Reload)
         .maybe(
             FixKind::Shell,
             "a root shell on the standby's machine (keeps the promise that two machines have the row)",
             "systemctl start postgresql",
             Then::None,
         )
-        .not("not a lock and not a slow disk: the insert itself succeeded")
-        .not("not statement_timeout: it does not end this wait"),
-    )
+        .maybe(
+            FixKind::Sql,
+            format!("{} (for this page's rows only: they are then on one machine; back: RESET synchronous_commit)", subject.psql_place()),
+            format!("ALTER ROLE {role} IN DATABASE {} SET synchronous_commit = local;", ident(&facts.database)),
+            Then::None,
+        )
+        .not("not a lock and not a slow disk: the insert itself succeeded");
+    Some(match facts.parameter(name) {
+        Some(parameter) => setting::server_wide(subject, parameter, "''", "", found),
+        None => found,
+    })
 }
 
 /// How many standbys `synchronous_standby_names` demands.
@@ -50,36 +61,37 @@ pub fn capacity(subject: &Subject, facts: &Facts, children: u32, connections: u3
     let sum = format!("{children} httpd children × {connections} = {wanted} connections");
     let role = ident(&facts.session_user);
     let database = ident(&facts.database);
+    let (role_limit, database_limit) = (facts.role_limit.unwrap_or(-1), facts.database_limit.unwrap_or(-1));
     let free = facts.max_connections - facts.reserved;
-    if (0..wanted).contains(&facts.role_limit) {
+    if (0..wanted).contains(&role_limit) {
         return Some(
             finding(
                 "DBT1523",
-                format!("{sum}, but role {} may have {} (its CONNECTION LIMIT)", facts.session_user, facts.role_limit),
+                format!("{sum}, but role {} may have {role_limit} (its CONNECTION LIMIT)", facts.session_user),
             )
-            .sure(
+            .maybe(
                 FixKind::Sql,
-                subject.psql_place(),
+                format!("{} (the limit is somebody's decision)", subject.psql_place()),
                 format!("ALTER ROLE {role} CONNECTION LIMIT {wanted};"),
                 Then::None,
             ),
         );
     }
-    if (0..wanted).contains(&facts.database_limit) {
+    if (0..wanted).contains(&database_limit) {
         return Some(
             finding(
                 "DBT1524",
-                format!("{sum}, but database {} takes {} (its CONNECTION LIMIT)", facts.database, facts.database_limit),
+                format!("{sum}, but database {} takes {database_limit} (its CONNECTION LIMIT)", facts.database),
             )
-            .sure(
+            .maybe(
                 FixKind::Sql,
-                subject.psql_place(),
+                format!("{} (the limit is somebody's decision)", subject.psql_place()),
                 format!("ALTER DATABASE {database} CONNECTION LIMIT {wanted};"),
                 Then::None,
             ),
         );
     }
-    if facts.max_connections > 0 && !facts.superuser && wanted > free {
+    if facts.max_connections > 0 && facts.superuser != Some(true) && wanted > free {
         return Some(
             finding(
                 "DBT1521",
@@ -88,9 +100,9 @@ pub fn capacity(subject: &Subject, facts: &Facts, children: u32, connections: u3
                     facts.max_connections, facts.reserved
                 ),
             )
-            .sure(
+            .maybe(
                 FixKind::PostgresqlConf,
-                subject.conf_place(),
+                format!("{} (each connection costs the server memory: fewer httpd children, or a pooler, may be better)", subject.conf_place()),
                 format!("max_connections = {}", wanted + facts.reserved + 10),
                 Then::Restart,
             )
@@ -100,6 +112,77 @@ pub fn capacity(subject: &Subject, facts: &Facts, children: u32, connections: u3
     None
 }
 
+/// Settings that are off and should not be, where rows are to outlive a crash.
+pub fn not_safe_in_a_crash(facts: &Facts) -> Vec<&'static str> {
+    let off = |name: &&str| facts.parameter(name).is_some_and(|parameter| parameter.setting == "off");
+    ["fsync", "full_page_writes", "synchronous_commit"].into_iter().filter(off).collect()
+}
+
+/// What the server does silently, and would be known too late.
+pub fn of_the_server(subject: &Subject, facts: &Facts, read_only: bool) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let (Some(recorded), Some(actual)) = (&facts.collation_recorded, &facts.collation_actual)
+        && recorded != actual
+    {
+        found.push(collation(subject, facts, recorded, actual));
+    }
+    // PostgreSQL refuses to write three million short of 2^31
+    if let Some(age) = facts.age.filter(|age| *age > 1_000_000_000) {
+        found.push(
+            finding(
+                "DBT1408",
+                format!("Database {} has used {age} of 2147483648 transaction numbers since it was last frozen: autovacuum does not keep up, and at the end PostgreSQL refuses to write", facts.database),
+            )
+            .maybe(
+                FixKind::Sql,
+                format!("{} (reads every table; first end old transactions, prepared ones and unused replication slots, which hold it back)", subject.psql_place()),
+                "VACUUM (FREEZE);",
+                Then::None,
+            ),
+        );
+    }
+    if !read_only {
+        found.extend(not_safe_in_a_crash(facts).first().and_then(|name| crash(subject, facts, name)));
+    }
+    found
+}
+
+fn crash(subject: &Subject, facts: &Facts, name: &str) -> Option<Finding> {
+    let parameter = facts.parameter(name)?;
+    let (id, what) = match name {
+        "fsync" => ("DBT1407", "after a crash of the machine the whole database may be lost or damaged"),
+        "full_page_writes" => ("DBT1407", "after a crash of the machine pages may be half written, and damaged"),
+        _ => (
+            "DBT1409",
+            "a crash of the server may lose the rows of the last moments, though the page said that they were stored",
+        ),
+    };
+    let found = finding(id, format!("{name} is off ({}): {what}", setting::where_set(facts, name)));
+    Some(if parameter.context == "user" {
+        setting::reset(subject, facts, name, "on", found)
+    } else {
+        setting::server_wide(subject, parameter, "on", "", found)
+    })
+}
+
+/// The system under PostgreSQL sorts text otherwise than when the indexes were made.
+fn collation(subject: &Subject, facts: &Facts, recorded: &str, actual: &str) -> Finding {
+    let database = ident(&facts.database);
+    finding(
+        "DBT1017",
+        format!(
+            "Database {} has a collation version mismatch: its indexes were made with version {recorded}, the operating system now has {actual}; an index on text may miss rows, or take one twice",
+            facts.database
+        ),
+    )
+    .maybe(
+        FixKind::Sql,
+        format!("{} (each index is locked while it is made anew)", subject.psql_place()),
+        format!("REINDEX DATABASE {database}; ALTER DATABASE {database} REFRESH COLLATION VERSION;"),
+        Then::None,
+    )
+}
+
 /// Works today, and will not one day soon, or not after a crash.
 pub fn forebodings(subject: &Subject, facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -107,9 +190,12 @@ pub fn forebodings(subject: &Subject, facts: &Facts) -> Vec<Finding> {
     if let Some(relation) = relation.filter(|relation| relation.unlogged) {
         found.push(
             finding("DBT1405", format!("Table {} is UNLOGGED: after a crash of the server it is empty", subject.table))
-                .sure(
+                .maybe(
                     FixKind::Sql,
-                    subject.psql_place(),
+                    format!(
+                        "{} (writes the whole table anew, which is locked meanwhile; back: SET UNLOGGED)",
+                        subject.psql_place()
+                    ),
                     format!("ALTER TABLE {} SET LOGGED;", relation.qualified()),
                     Then::None,
                 ),
@@ -118,9 +204,9 @@ pub fn forebodings(subject: &Subject, facts: &Facts) -> Vec<Finding> {
     if let Some(days) = facts.valid_days.filter(|days| (0.0..14.0).contains(days)) {
         let role = &facts.session_user;
         found.push(
-            finding("DBT0811", format!("The password of role {role} expires in {days:.0} days (VALID UNTIL)")).sure(
+            finding("DBT0811", format!("The password of role {role} expires in {days:.0} days (VALID UNTIL)")).maybe(
                 FixKind::Sql,
-                subject.psql_place(),
+                format!("{} (if it need not expire at all; else a new password and a new date)", subject.psql_place()),
                 format!("ALTER ROLE {} VALID UNTIL 'infinity';", ident(role)),
                 Then::None,
             ),
@@ -151,61 +237,34 @@ pub fn forebodings(subject: &Subject, facts: &Facts) -> Vec<Finding> {
 
 /// The reason why a write would be refused, known from the session's parameters and the catalogue.
 pub fn read_only(subject: &Subject, facts: &Facts) -> Finding {
-    if facts.in_recovery {
-        return standby(subject);
-    }
-    let reset = match facts.read_only_source.as_deref() {
-        Some("user") => format!("ALTER ROLE {} RESET default_transaction_read_only;", ident(&facts.session_user)),
-        Some("database user") => format!(
-            "ALTER ROLE {} IN DATABASE {} RESET default_transaction_read_only;",
-            ident(&facts.session_user),
-            ident(&facts.database)
+    let name = "default_transaction_read_only";
+    match (facts.in_recovery, facts.parameter(name)) {
+        (Some(true), _) => standby(subject),
+        (None, None) => finding(
+            "DBT1337",
+            format!("The server at {} takes no rows here: it is a standby, or {name} is on", subject.server()),
+        )
+        .maybe(
+            FixKind::Sql,
+            format!("{} (shows which)", subject.psql_place()),
+            format!("SELECT pg_is_in_recovery(), setting, source FROM pg_settings WHERE name = '{name}';"),
+            Then::None,
         ),
-        Some("database") => format!("ALTER DATABASE {} RESET default_transaction_read_only;", ident(&facts.database)),
-        _ => String::new(),
-    };
-    // the session that applies it is read-only as well, be it one transaction or several
-    let reset = if reset.is_empty() {
-        reset
-    } else {
-        format!("SET default_transaction_read_only = off; SET transaction_read_only = off; {reset}")
-    };
-    let found = finding(
-        "DBT1302",
-        format!(
-            "Sessions of role {} in database {} are read-only: default_transaction_read_only is on ({})",
-            facts.session_user,
-            facts.database,
-            where_set(facts.read_only_source.as_deref())
-        ),
-    )
-    .not("not a standby: pg_is_in_recovery() is false")
-    .not("not a missing privilege: that would be 42501");
-    match facts.read_only_source.as_deref() {
-        Some("client") if subject.settings.options.is_some() => found.sure(
-            FixKind::Httpd,
-            format!("{} (without options)", subject.httpd_place()),
-            subject.directive(|settings| settings.options = None),
-            Then::Reload,
-        ),
-        _ if !reset.is_empty() => found.sure(FixKind::Sql, subject.psql_place(), reset, Then::None),
-        _ => found.sure(
-            FixKind::PostgresqlConf,
-            subject.conf_place(),
-            "default_transaction_read_only = off",
-            Then::Reload,
-        ),
-    }
-}
-
-fn where_set(source: Option<&str>) -> &'static str {
-    match source {
-        Some("user") => "set for the role",
-        Some("database user") => "set for the role in this database",
-        Some("database") => "set for the database",
-        Some("client") => "set by the connection's own options",
-        Some("command line") => "set on the server's command line",
-        _ => "set in postgresql.conf or by ALTER SYSTEM",
+        (recovery, _) => {
+            let mut found = finding(
+                "DBT1302",
+                format!(
+                    "Sessions of role {} in database {} are read-only: {name} is on ({})",
+                    setting::login(subject, facts),
+                    facts.database,
+                    setting::where_set(facts, name)
+                ),
+            );
+            if recovery == Some(false) {
+                found = found.not("not a standby: pg_is_in_recovery() is false");
+            }
+            setting::reset(subject, facts, name, "off", found)
+        }
     }
 }
 
@@ -215,13 +274,17 @@ fn standby(subject: &Subject) -> Finding {
         "DBT1301",
         format!("The server at {} is a standby: it can be read, but not written to", subject.server()),
     )
-    .not("not default_transaction_read_only: pg_is_in_recovery() is true")
-    .not("not a missing privilege: that would be 42501");
+    .not("not default_transaction_read_only: pg_is_in_recovery() is true");
     if hosts > 1 {
         let text = subject.directive(|settings| {
             settings.target_session_attrs = crate::database::postgresql::settings::TargetSessionAttrs::ReadWrite;
         });
-        return found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload);
+        return found.maybe(
+            FixKind::Httpd,
+            format!("{} (goes past standbys, if one of the hosts is the primary)", subject.httpd_place()),
+            text,
+            Then::Reload,
+        );
     }
     found
         .maybe(
@@ -241,6 +304,7 @@ fn standby(subject: &Subject) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnosis::postgresql::gather::facts::Parameter;
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     #[test]
@@ -258,8 +322,9 @@ mod tests {
         let facts = Facts {
             max_connections: 100,
             reserved: 3,
-            role_limit: -1,
-            database_limit: -1,
+            role_limit: Some(-1),
+            database_limit: Some(-1),
+            standbys: Some(0),
             synchronous_commit: "on".into(),
             ..Facts::default()
         };
@@ -275,20 +340,20 @@ mod tests {
         let facts = |source: &str| Facts {
             session_user: "r".into(),
             database: "d".into(),
-            read_only_source: Some(source.into()),
+            in_recovery: Some(false),
+            parameters: vec![Parameter {
+                name: "default_transaction_read_only".into(),
+                source: source.into(),
+                ..Parameter::default()
+            }],
             ..Facts::default()
         };
         let text = |source| read_only(&over_tcp(), &facts(source)).fixes[0].text.clone();
-        assert_eq!(
-            text("user"),
-            "SET default_transaction_read_only = off; SET transaction_read_only = off; ALTER ROLE \"r\" RESET default_transaction_read_only;"
-        );
-        assert_eq!(
-            text("database"),
-            "SET default_transaction_read_only = off; SET transaction_read_only = off; ALTER DATABASE \"d\" RESET default_transaction_read_only;"
-        );
-        assert_eq!(text("configuration file"), "default_transaction_read_only = off");
-        let standby = Facts { in_recovery: true, ..Facts::default() };
+        let before = "SET default_transaction_read_only = off; SET transaction_read_only = off; ALTER ROLE \"r\"";
+        assert_eq!(text("user"), format!("{before} RESET default_transaction_read_only;"));
+        assert_eq!(text("database"), format!("{before} IN DATABASE \"d\" SET default_transaction_read_only = off;"));
+        let standby = Facts { in_recovery: Some(true), ..Facts::default() };
         assert_eq!(read_only(&over_tcp(), &standby).id, "DBT1301");
+        assert_eq!(read_only(&over_tcp(), &Facts::default()).id, "DBT1337");
     }
 }

@@ -11,6 +11,7 @@ pub mod resolve;
 pub mod schema;
 pub mod server;
 pub mod session;
+pub mod setting;
 pub mod socket;
 pub mod speaks;
 pub mod statement;

@@ -3,13 +3,14 @@
 
 use crate::diagnosis::postgresql::gather::facts::{Facts, Policy, Relation};
 use crate::diagnosis::postgresql::quote::{ident, qualified};
+use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::{Finding, FixKind, Then};
 
 /// `None` when role and table fit. `read_only`: nothing will be inserted.
 pub fn read(subject: &Subject, facts: &Facts, read_only: bool) -> Option<Finding> {
-    if facts.superuser {
+    if facts.superuser == Some(true) {
         return None;
     }
     let relation = facts.chosen(&subject.table)?;
@@ -79,8 +80,10 @@ fn grants(subject: &Subject, facts: &Facts, relation: &Relation, read_only: bool
     let by_view = relation.bases.iter().find(|base| !base.reader_select || (!base.reader_insert && !read_only));
     let own = !select || (!insert && !read_only);
     let found = if own {
-        finding("DBT1101", format!("Role {role} may {lacks} rows of table {}", subject.table))
-            .not("not the schema and not the columns: the catalogue shows both, and role and table fit")
+        finding("DBT1101", format!("Role {role} may {lacks} rows of table {}", subject.table)).not(format!(
+            "not the schema and not the columns: the catalogue has {} with all of them",
+            relation.qualified()
+        ))
     } else if let (true, Some(base)) = (relation.is_view(), by_view) {
         finding(
             "DBT1104",
@@ -99,13 +102,13 @@ fn grants(subject: &Subject, facts: &Facts, relation: &Relation, read_only: bool
                 subject.table
             ),
         )
-        .not("not a right on the table: SELECT and INSERT are granted")
+        .not("not a right on the table: has_column_privilege says SELECT and INSERT")
     } else {
         finding(
             "DBT1103",
             format!("Role {role} may not execute a function that a default or check of {} calls", subject.table),
         )
-        .not("not a right on the table: SELECT and INSERT are granted")
+        .not("not a right on the table: has_column_privilege says SELECT and INSERT")
     };
     match relation.through.first() {
         Some(group) if own => inherit(subject, facts, found, group, text),
@@ -122,15 +125,15 @@ fn inherit(subject: &Subject, facts: &Facts, mut found: Finding, group: &str, gr
         facts.user
     ));
     // membership carries the option itself since PostgreSQL 16
-    let text = if facts.version >= 160_000 {
-        format!("GRANT {member} TO {role} WITH INHERIT TRUE;")
+    let (text, what) = if facts.version >= 160_000 {
+        (format!("GRANT {member} TO {role} WITH INHERIT TRUE;"), format!("everything that {group} may do"))
     } else {
-        format!("ALTER ROLE {role} INHERIT;")
+        (format!("ALTER ROLE {role} INHERIT;"), "everything that every role may do of which it is a member".into())
     };
-    found.sure(FixKind::Sql, subject.psql_place(), text, Then::None).maybe(
+    found.sure(FixKind::Sql, subject.psql_place(), grants, Then::None).maybe(
         FixKind::Sql,
-        subject.psql_place(),
-        grants,
+        format!("{} (gives the role {what})", subject.psql_place()),
+        text,
         Then::None,
     )
 }
@@ -139,6 +142,10 @@ fn inherit(subject: &Subject, facts: &Facts, mut found: Finding, group: &str, gr
 fn row_security(subject: &Subject, facts: &Facts, relation: &Relation, read_only: bool) -> Option<Finding> {
     if !relation.row_security {
         return None;
+    }
+    // then a policy is an error, not a filter, whatever the policies say
+    if facts.parameter("row_security").is_some_and(|parameter| parameter.setting == "off") {
+        return Some(setting::row_security_off(subject, facts, "DBT1109"));
     }
     let lets = |command: &str| {
         let concerns = |policy: &&Policy| {
@@ -158,15 +165,26 @@ fn row_security(subject: &Subject, facts: &Facts, relation: &Relation, read_only
     let role = &facts.user;
     let name = free_name(relation);
     let text = format!("CREATE POLICY {name} ON {} FOR {};", relation.qualified(), clause.replace("{}", &ident(role)));
-    Some(
-        finding(
-            id,
-            format!("Row level security of table {}: no policy is for role {role}, so it {lacks}", subject.table),
-        )
-        .sure(FixKind::Sql, subject.psql_place(), text, Then::None)
-        .not("not an empty table: row level security hides rows without an error")
-        .not("not a missing GRANT: the privileges are there, row level security comes on top"),
+    let found = finding(
+        id,
+        format!("Row level security of table {}: no policy is for role {role}, so it {lacks}", subject.table),
     )
+    .not("not a missing GRANT: has_column_privilege says that the privileges are there");
+    // where others have policies, somebody decided who sees what
+    Some(if relation.policies.is_empty() {
+        found.sure(FixKind::Sql, subject.psql_place(), text, Then::None)
+    } else {
+        found.maybe(
+            FixKind::Sql,
+            format!(
+                "{} (gives this role every row: see the other policies first, \\d {}; back: DROP POLICY {name})",
+                subject.psql_place(),
+                relation.qualified()
+            ),
+            text,
+            Then::None,
+        )
+    })
 }
 
 /// A policy's name that is not taken.
@@ -243,7 +261,7 @@ mod tests {
     fn a_group_that_is_not_inherited_is_named() {
         let mut relation = Relation { through: vec!["grp2".into()], ..relation() };
         relation.columns[0].select = false;
-        assert_eq!(found(relation), Some(("DBT1105", "ALTER ROLE \"flasktest\" INHERIT;".into())));
+        assert_eq!(found(relation), Some(("DBT1105", "GRANT SELECT ON \"public\".\"stuff\" TO \"flasktest\";".into())));
     }
 
     #[test]

@@ -56,19 +56,25 @@ pub(super) fn base_instead(subject: &Subject, facts: &Facts, relation: &Relation
     let allowed =
         base.select && base.insert && base.sequences.iter().all(|sequence| sequence.allowed || sequence.identity);
     if direct && allowed && crate::database::Table::parse(&name).is_ok() {
-        return found.sure(FixKind::Httpd, subject.httpd_place(), format!("DBTestTable {name}"), Then::Reload).maybe(
+        let place = format!("{} (the page then shows the table's own rows, not the view's)", subject.httpd_place());
+        return found.maybe(FixKind::Httpd, place, format!("DBTestTable {name}"), Then::Reload).maybe(
             FixKind::Sql,
             subject.psql_place(),
             instead_of_trigger(relation, base),
             Then::None,
         );
     }
-    found.sure(FixKind::Sql, subject.psql_place(), instead_of_trigger(relation, base), Then::None).maybe(
-        FixKind::Httpd,
-        subject.httpd_place(),
-        format!("DBTestTable {name}"),
-        Then::Reload,
-    )
+    found
+        .maybe(
+            FixKind::Sql,
+            format!(
+                "{} (whoever may insert into the view then writes to {name} with the rights of the function's owner)",
+                subject.psql_place()
+            ),
+            instead_of_trigger(relation, base),
+            Then::None,
+        )
+        .maybe(FixKind::Httpd, subject.httpd_place(), format!("DBTestTable {name}"), Then::Reload)
 }
 
 /// A trigger that puts the view's rows into the table below. It runs as its owner, since the view's readers

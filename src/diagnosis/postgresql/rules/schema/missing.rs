@@ -21,10 +21,9 @@ pub(super) fn not_found(subject: &Subject, facts: &Facts) -> Finding {
     }
     let schema = schema_for_new(subject, facts);
     let mut found = finding("DBT1001", format!("Database {database} has no table {table}, in any schema"))
-        .not(
-            "not a missing privilege: the catalogue lists every table, whoever owns it, and there is none of this name",
-        )
-        .not(format!("not a matter of upper or lower case: no name that differs in case only in {database}"));
+        .not(format!(
+            "not a missing privilege and not a matter of case: pg_class of {database} has no such name, whoever owns it, in any case"
+        ));
     found = found.sure(FixKind::Sql, subject.psql_place(), create(subject, facts, &schema), Then::None);
     for other in facts.databases.iter().take(5) {
         let text = subject.directive(|settings| settings.dbname = Some(other.clone()));
@@ -127,12 +126,23 @@ pub(super) fn no_usage(subject: &Subject, facts: &Facts, relation: &Relation) ->
         text.push(' ');
         text.push_str(&set_search_path(facts, schema));
     }
-    finding(
+    let found = finding(
         "DBT1003",
         format!("Table {table} is there, in schema {schema}, but role {} may not use that schema", facts.user),
     )
-    .sure(FixKind::Sql, subject.psql_place(), text, Then::None)
-    .not("not a missing table, though PostgreSQL says \"does not exist\" (42P01): the catalogue has it")
+    .not(format!(
+        "not a missing table, though PostgreSQL says \"does not exist\" (42P01): pg_class has {}",
+        relation.qualified()
+    ));
+    // a schema that nobody named may hold another program's table of the same name
+    if table.schema().is_none() && !mentioned {
+        let place = format!(
+            "{} (if that table is meant: neither search_path nor DBTestTable names its schema)",
+            subject.psql_place()
+        );
+        return found.maybe(FixKind::Sql, place, text, Then::None);
+    }
+    found.sure(FixKind::Sql, subject.psql_place(), text, Then::None)
 }
 
 pub(super) fn not_in_path(subject: &Subject, facts: &Facts, relation: &Relation) -> Finding {
@@ -143,8 +153,11 @@ pub(super) fn not_in_path(subject: &Subject, facts: &Facts, relation: &Relation)
             subject.table, relation.schema, facts.search_path
         ),
     )
-    .not("not a missing table: the catalogue has it in another schema")
-    .not(format!("not a missing privilege on the schema: role {} may use {}", facts.user, relation.schema));
+    .not(format!("not a missing table: pg_class has {}", relation.qualified()))
+    .not(format!(
+        "not a missing privilege on the schema: has_schema_privilege says that role {} may use {}",
+        facts.user, relation.schema
+    ));
     let several = facts.exact(&subject.table).count() > 1;
     let by_path = set_search_path(facts, &relation.schema);
     let name = format!("{}.{}", relation.schema, relation.name);
@@ -154,7 +167,9 @@ pub(super) fn not_in_path(subject: &Subject, facts: &Facts, relation: &Relation)
     let mut found = found;
     for candidate in facts.exact(&subject.table) {
         let text = format!("DBTestTable {}.{}", candidate.schema, candidate.name);
-        found = if several {
+        // a table that the role may not read was hardly made for it
+        let ours = candidate.column("id").is_some_and(|id| id.select) && candidate.column("stuff").is_some();
+        found = if several || !ours {
             found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
         } else {
             found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
@@ -176,11 +191,11 @@ pub(super) fn other_case(subject: &Subject, facts: &Facts, relation: &Relation) 
     .sure(FixKind::Httpd, subject.httpd_place(), format!("DBTestTable {name}"), Then::Reload)
     .maybe(
         FixKind::Sql,
-        subject.psql_place(),
+        format!("{} (whoever uses the other spelling no longer finds it)", subject.psql_place()),
         format!("ALTER TABLE {} RENAME TO {};", relation.qualified(), ident(subject.table.name())),
         Then::None,
     )
-    .not(format!("not a missing table: database {} has it under the other spelling", facts.database))
+    .not(format!("not a missing table: pg_class of database {} has {}", facts.database, relation.qualified()))
 }
 
 pub(super) fn not_a_table(subject: &Subject, facts: &Facts, relation: &Relation) -> Finding {

@@ -22,6 +22,10 @@ const WANTED: [(&str, &str); 3] =
 
 /// `None` when the table is as it must be. `read_only`: nothing will be inserted.
 pub fn read(subject: &Subject, facts: &Facts, read_only: bool) -> Option<Finding> {
+    // what could not be asked is not absent
+    if !facts.asked {
+        return None;
+    }
     let Some(relation) = facts.chosen(&subject.table) else {
         return Some(not_found(subject, facts));
     };
@@ -35,13 +39,67 @@ pub fn read(subject: &Subject, facts: &Facts, read_only: bool) -> Option<Finding
 /// What works, but will refuse some rows that the form permits.
 pub fn warnings(subject: &Subject, facts: &Facts, read_only: bool) -> Vec<Finding> {
     let Some(relation) = facts.chosen(&subject.table) else { return Vec::new() };
+    let mut found: Vec<Finding> = shadowed(subject, facts, relation).into_iter().collect();
     if read_only {
-        return Vec::new();
+        return found;
     }
-    let mut found = Vec::new();
+    found.extend(padded(subject, relation));
     found.extend(short_column(subject, relation));
     found.extend(unique_text(subject, relation));
     found
+}
+
+/// Two tables have the name, and search_path decides: perhaps the other one is meant.
+fn shadowed(subject: &Subject, facts: &Facts, relation: &Relation) -> Option<Finding> {
+    if subject.table.schema().is_some() {
+        return None;
+    }
+    let behind = facts.exact(&subject.table).find(|other| {
+        other.usage && other.kind != "S" && other.position.is_some() && other.position > relation.position
+    })?;
+    let which = if relation.temporary {
+        "a temporary table of this session (left by another client of the pooler)".to_owned()
+    } else {
+        format!("{}, since its schema comes first in search_path ({})", relation.qualified(), facts.search_path)
+    };
+    let found = finding(
+        "DBT1015",
+        format!("Two tables are named {}: the page uses {which}, and not {}", subject.table, behind.qualified()),
+    );
+    let name = |relation: &Relation| format!("{}.{}", relation.schema, relation.name);
+    let named = |found: Finding, relation: &Relation, what: &str| {
+        if crate::database::Table::parse(&name(relation)).is_err() {
+            return found;
+        }
+        let place = format!("{} (if {what} is meant)", subject.httpd_place());
+        found.maybe(FixKind::Httpd, place, format!("DBTestTable {}", name(relation)), Then::Reload)
+    };
+    let found = if relation.temporary { found } else { named(found, relation, "the one that is used now") };
+    Some(named(found, behind, "the other"))
+}
+
+/// char(n) fills every text up with blanks.
+fn padded(subject: &Subject, relation: &Relation) -> Option<Finding> {
+    let column = ["stuff", "things"]
+        .into_iter()
+        .filter_map(|name| relation.column(name))
+        .find(|column| column.base == "bpchar" && column.length.is_some())?;
+    let kind = if column.name == "stuff" { "varchar(255)" } else { "text" };
+    Some(
+        finding(
+            "DBT1016",
+            format!(
+                "Column {} of table {} is {}: every text is filled up with blanks to that length, and blanks at the end of a text are lost",
+                column.name, subject.table, column.kind
+            ),
+        )
+        .maybe(
+            FixKind::Sql,
+            format!("{} (writes the whole table anew, which is locked meanwhile)", subject.psql_place()),
+            format!("ALTER TABLE {0} ALTER COLUMN {1} TYPE {kind} USING rtrim({1}::text);", relation.qualified(), ident(&column.name)),
+            Then::None,
+        ),
+    )
 }
 
 /// The form permits 255 characters.
@@ -130,6 +188,7 @@ mod tests {
     fn facts(relations: Vec<Relation>) -> Facts {
         Facts {
             database: "d".into(),
+            asked: true,
             user: "flasktest".into(),
             session_user: "flasktest".into(),
             path: vec!["public".into()],

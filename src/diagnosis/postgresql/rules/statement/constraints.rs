@@ -16,9 +16,13 @@ pub(super) fn partition(scene: &Scene, error: &ServerError) -> Finding {
         "DBT1313",
         format!("Table {} is partitioned, and no partition takes the new row: {}", subject.table, error.message),
     )
-    .sure(
+    .not("not a CHECK constraint, though the SQLSTATE is the same (23514): no constraint is named")
+    .maybe(
         FixKind::Sql,
-        subject.psql_place(),
+        format!(
+            "{} (a partition for whatever fits no other; one for that range can be attached later only once its rows are moved; back: DROP TABLE while it is empty)",
+            subject.psql_place()
+        ),
         format!(
             "CREATE TABLE {} PARTITION OF {} DEFAULT;",
             qualified(schema, &format!("{name}_default")),
@@ -26,7 +30,6 @@ pub(super) fn partition(scene: &Scene, error: &ServerError) -> Finding {
         ),
         Then::None,
     )
-    .not("not a CHECK constraint, though the SQLSTATE is the same (23514): no constraint is named")
 }
 
 pub(super) fn constraint(scene: &Scene, error: &ServerError) -> Finding {
@@ -36,19 +39,16 @@ pub(super) fn constraint(scene: &Scene, error: &ServerError) -> Finding {
         relation(scene).and_then(|relation| relation.constraints.iter().find(|constraint| constraint.name == name));
     match error.code.as_str() {
         "23502" => not_null(scene, error),
-        "23505" if is_key_of_id(known, scene) => behind(scene),
+        "23505" if is_key_of_id(known, error) => behind(scene),
         _ => rule(scene, error, known, subject),
     }
 }
 
-/// Is it the primary key of id, for which the page sent no value?
-pub(super) fn is_key_of_id(known: Option<&Constraint>, scene: &Scene) -> bool {
-    match known {
-        Some(constraint) => constraint.columns == ["id"],
-        // a unique index without a constraint has the table's name in front, by custom only: then the column's
-        None => relation(scene)
-            .is_some_and(|relation| relation.constraints.iter().all(|constraint| constraint.columns != ["id"])),
-    }
+/// Is it the key of id, for which the page sent no value?
+pub(super) fn is_key_of_id(known: Option<&Constraint>, error: &ServerError) -> bool {
+    // "Key (id)=(7) already exists.", in every language
+    let detail = error.detail.as_deref().unwrap_or_default();
+    known.is_some_and(|constraint| constraint.columns == ["id"]) || detail.contains("(id)=(")
 }
 
 pub(super) fn behind(scene: &Scene) -> Finding {
@@ -59,20 +59,20 @@ pub(super) fn behind(scene: &Scene) -> Finding {
         Some(sequence) => format!("{}::regclass", literal(&sequence.qualified())),
         None => format!("pg_get_serial_sequence({}, 'id')::regclass", literal(&name)),
     };
-    finding(
+    let (kind, place) = (FixKind::Sql, scene.subject.psql_place());
+    let text = format!("SELECT setval({which}, (SELECT max(id) FROM {name}));");
+    let found = finding(
         "DBT1314",
         format!(
             "The sequence that numbers the rows of {} is behind: it gives an id that is in the table already",
             scene.subject.table
         ),
     )
-    .sure(
-        FixKind::Sql,
-        scene.subject.psql_place(),
-        format!("SELECT setval({which}, (SELECT max(id) FROM {name}));"),
-        Then::None,
-    )
-    .not("not a duplicate that a visitor typed: the page sends no id")
+    .not("not a duplicate that a visitor typed: the page sends no id");
+    match sequence {
+        Some(_) => found.sure(kind, place, text, Then::None),
+        None => found.maybe(kind, place, text, Then::None),
+    }
 }
 
 pub(super) fn not_null(scene: &Scene, error: &ServerError) -> Finding {
@@ -84,10 +84,10 @@ pub(super) fn not_null(scene: &Scene, error: &ServerError) -> Finding {
         "DBT1315",
         format!("Column {column} of table {} must have a value, and nobody gives one", scene.subject.table),
     )
-    .not("not the columns of the form: stuff and things were sent");
-    found.sure(
+    .not(format!("not a column of the form: the server names {column}"));
+    found.maybe(
         FixKind::Sql,
-        scene.subject.psql_place(),
+        format!("{} (if rows without a value are all right; else SET DEFAULT with one that means something; back: SET NOT NULL)", scene.subject.psql_place()),
         format!("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL;", table(scene), ident(column)),
         Then::None,
     )
@@ -110,7 +110,7 @@ fn no_number(scene: &Scene) -> Finding {
         ),
         Then::None,
     )
-    .not("not the columns of the form: stuff and things were sent")
+    .not("not a column of the form: the server names id")
 }
 
 /// A CHECK, a foreign key, a unique or exclusion constraint that our row does not obey.
@@ -138,12 +138,15 @@ pub(super) fn rule(scene: &Scene, error: &ServerError, known: Option<&Constraint
             subject.table
         ),
     )
-    .not("not a missing privilege and not a wrong type: the row was complete, a rule of the table refused it");
+    .not(format!("not a missing privilege and not a wrong type: the server names the {kind} {name}"));
     if let (Some(domain), None) = (&error.datatype, &error.table) {
         let schema = error.schema.as_deref().unwrap_or("public");
-        return found.sure(
+        return found.maybe(
             FixKind::Sql,
-            format!("{} (if the rule is not meant for this page's rows)", subject.psql_place()),
+            format!(
+                "{} (only if the rule is not meant: every column of this domain is then without it)",
+                subject.psql_place()
+            ),
             format!("ALTER DOMAIN {} DROP CONSTRAINT {};", qualified(schema, domain), ident(name)),
             Then::None,
         );
@@ -164,9 +167,12 @@ pub(super) fn rule(scene: &Scene, error: &ServerError, known: Option<&Constraint
     } else {
         format!("DROP INDEX {};", relation(scene).map_or(ident(name), |relation| qualified(&relation.schema, name)))
     };
-    found.sure(
+    let back = known.map_or(String::new(), |constraint| {
+        format!("; back: ALTER TABLE {} ADD CONSTRAINT {} {}", table(scene), ident(name), constraint.definition)
+    });
+    found.maybe(
         FixKind::Sql,
-        format!("{} (if the rule is not meant for this page's rows)", subject.psql_place()),
+        format!("{} (only if the rule is not meant: nothing then keeps such rows out{back})", subject.psql_place()),
         text,
         Then::None,
     )
@@ -180,13 +186,16 @@ pub(super) fn view_check(scene: &Scene, error: &ServerError) -> Finding {
             scene.subject.table, error.message
         ),
     )
-    .sure(
+    .maybe(
         FixKind::Sql,
-        scene.subject.psql_place(),
+        format!(
+            "{} (only if rows that the view does not show may go in through it; back: SET (check_option = local))",
+            scene.subject.psql_place()
+        ),
         format!("ALTER VIEW {} RESET (check_option);", table(scene)),
         Then::None,
     )
-    .not("not a CHECK of the table: that would be 23514")
+    .not("not a CHECK of the table: SQLSTATE 44000 is a view's WITH CHECK OPTION")
 }
 
 pub(super) fn sequence_end(scene: &Scene, error: &ServerError) -> Finding {
@@ -195,7 +204,7 @@ pub(super) fn sequence_end(scene: &Scene, error: &ServerError) -> Finding {
         relation.sequences.iter().chain(below).find(|sequence| sequence.column == "id")
     });
     let found = finding("DBT1320", format!("The sequence that numbers the rows is at its end: {}", error.message))
-        .not("not the column's type: the sequence has a limit of its own");
+        .not("not a duplicate id: no number was given at all (2200H)");
     let name = table(scene);
     let text = match sequence {
         Some(sequence) if sequence.identity => {
@@ -219,14 +228,19 @@ pub(super) fn sequence_end(scene: &Scene, error: &ServerError) -> Finding {
             );
         }
     };
-    found.sure(FixKind::Sql, scene.subject.psql_place(), text, Then::None)
+    found.maybe(
+        FixKind::Sql,
+        format!("{} (bigint writes the whole table anew, which is locked meanwhile)", scene.subject.psql_place()),
+        text,
+        Then::None,
+    )
 }
 
 pub(super) fn number_end(scene: &Scene, error: &ServerError) -> Finding {
     finding("DBT1321", format!("The next id is too large for column id: {}", error.message))
-        .sure(
+        .maybe(
             FixKind::Sql,
-            scene.subject.psql_place(),
+            format!("{} (writes the whole table anew, which is locked meanwhile)", scene.subject.psql_place()),
             format!("ALTER TABLE {} ALTER COLUMN id TYPE bigint;", table(scene)),
             Then::None,
         )
@@ -239,11 +253,10 @@ pub(super) fn too_long(scene: &Scene, error: &ServerError) -> Finding {
         .chosen(&subject.table)
         .and_then(|relation| crate::diagnosis::postgresql::rules::schema::short_column(subject, relation));
     let found =
-        finding("DBT1322", format!("A column of table {} is too short for the text: {}", subject.table, error.message))
-            .not("not a text that is longer than the form permits: the check sends a short one");
+        finding("DBT1322", format!("A column of table {} is too short for the text: {}", subject.table, error.message));
     match longer.as_ref().and_then(|finding| finding.fixes.first()) {
         Some(fix) => found.sure(fix.kind, fix.place.clone(), fix.text.clone(), fix.then),
-        None => found.sure(
+        None => found.maybe(
             FixKind::Sql,
             subject.psql_place(),
             format!(

@@ -1,156 +1,184 @@
-//! Triggers, policies and the privileges of what a statement calls on the way.
+//! Triggers and rules: what an insert sets off inside the server. Nothing here is ever sure that a trigger may go:
+//! it may keep an audit, a tenant's border, or the rows themselves.
 
-use super::{Doing, Scene, id, relation, role, table, what};
+use super::{Doing, Scene, id, relation, table, what};
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::gather::facts::Facts;
+use crate::diagnosis::postgresql::gather::facts::{Relation, Trigger};
 use crate::diagnosis::postgresql::quote::{ident, literal};
-use crate::diagnosis::postgresql::rules::privileges;
-use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::{Finding, FixKind, Then};
 
-pub(super) fn row_security(scene: &Scene, error: &ServerError) -> Finding {
-    let Scene { subject, .. } = *scene;
-    let name = relation(scene).map_or("stuff", |relation| relation.name.as_str());
-    let command = if scene.doing == Doing::Reading { "SELECT" } else { "ALL" };
-    let clause = if scene.doing == Doing::Reading { "USING (true)" } else { "USING (true) WITH CHECK (true)" };
-    let restrictive: Vec<String> = relation(scene)
-        .map(|relation| {
-            relation
-                .policies
-                .iter()
-                .filter(|policy| policy.applies && !policy.permissive)
-                .map(|policy| policy.name.clone())
-                .collect()
-        })
-        .unwrap_or_default();
+/// Something that an error's words name, and where the database has it: the session looks elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    pub schema: String,
+    pub name: String,
+    /// May the role use that schema?
+    pub usage: bool,
+}
+
+/// A trigger or function failed inside: on a table, function or privilege of its own.
+pub(super) fn inside_trigger(scene: &Scene, error: &ServerError) -> Finding {
+    let subject = scene.subject;
+    let context = error.context.as_deref().unwrap_or_default().replace('\n', "; ");
     let mut found = finding(
-        id(scene, "DBT1109", "DBT1110"),
-        format!("Row level security of table {} refuses: {}", subject.table, error.message),
-    )
-    .not("not a missing GRANT: the privileges are there, row level security comes on top");
-    if restrictive.is_empty() {
-        found = found.sure(
+        id(scene, "DBT1205", "DBT1309"),
+        format!("{} fires a trigger or function that fails: {} (in: {context})", what(scene), error.message),
+    );
+    if !context.is_empty() {
+        found =
+            found.not(format!("not table {} itself: the server says where it was (CONTEXT: {context})", subject.table));
+    }
+    let fired = fired(scene, &context);
+    found = match error.code.as_str() {
+        "42501" => granted(scene, error, found, &fired),
+        "42883" | "42P01" | "42704" | "3F000" => on_the_path(scene, found, &fired),
+        _ => found,
+    };
+    found = hinted(scene, error, found);
+    without(scene, found, &fired)
+}
+
+/// The insert's triggers whose function the context names; all of them if it names none.
+fn fired<'a>(scene: &Scene<'a>, context: &str) -> Vec<&'a Trigger> {
+    let all: Vec<&Trigger> = relation(scene)
+        .map(|relation| relation.triggers.iter().filter(|trigger| trigger.insert).collect())
+        .unwrap_or_default();
+    // the function's name stands in the context, in every language
+    let named: Vec<&Trigger> = all.iter().copied().filter(|trigger| names(context, plain_name(trigger))).collect();
+    if named.is_empty() { all } else { named }
+}
+
+/// "f" of `public.f()`.
+fn plain_name(trigger: &Trigger) -> &str {
+    let before = trigger.function.split('(').next().unwrap_or_default();
+    before.rsplit('.').next().unwrap_or_default().trim_matches('"')
+}
+
+/// Whether a text has the name as a word of its own.
+pub(super) fn names(text: &str, name: &str) -> bool {
+    !name.is_empty() && words(text).any(|word| word == name)
+}
+
+/// The words of a server's message: identifiers stand in it in every language.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).filter(|word| !word.is_empty())
+}
+
+/// The privilege that the function lacks, for the statement that it ran.
+fn granted(scene: &Scene, error: &ServerError, found: Finding, fired: &[&Trigger]) -> Finding {
+    let subject = scene.subject;
+    let role = super::role(scene);
+    let statement = error.internal.as_ref().map(|(_, query)| query.as_str());
+    let statement = statement.or(error.context.as_deref()).unwrap_or_default();
+    let mut found = super::rights::closed_schema(scene, error, statement, found);
+    if let Some((verb, name)) = verb_and_table(statement).filter(|(_, name)| names(&error.message, last_part(name))) {
+        found = found.maybe(
             FixKind::Sql,
-            subject.psql_place(),
-            format!(
-                "CREATE POLICY {} ON {} FOR {command} TO {} {clause};",
-                ident(&format!("{name}_dbtest_{}", command.to_lowercase())),
-                table(scene),
-                role(scene)
-            ),
+            format!("{} (what the function did: {verb} on {name})", subject.psql_place()),
+            format!("GRANT {verb} ON {name} TO {role};"),
             Then::None,
         );
     }
-    for policy in restrictive {
+    for trigger in fired.iter().filter(|trigger| !trigger.definer) {
         found = found.maybe(
             FixKind::Sql,
-            subject.psql_place(),
-            format!("DROP POLICY {} ON {};", ident(&policy), table(scene)),
+            format!(
+                "{} (everybody who fires the trigger then acts with the rights of the function's owner; back: SECURITY INVOKER)",
+                subject.psql_place()
+            ),
+            format!("ALTER FUNCTION {0} SECURITY DEFINER; ALTER FUNCTION {0} SET search_path = {1}, pg_temp;", trigger.function, path(scene, None)),
             Then::None,
         );
     }
     found
 }
 
-/// An expression (of a policy, default or check) asks for a setting that is not set.
-pub(super) fn setting_missing(scene: &Scene, error: &ServerError) -> Finding {
-    let Scene { subject, facts, .. } = *scene;
-    let found = finding(
-        id(scene, "DBT1111", "DBT1112"),
+/// What a statement of one table does, and to which.
+fn verb_and_table(text: &str) -> Option<(&'static str, String)> {
+    let tokens: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c == '(' || c == ';').filter(|t| !t.is_empty()).collect();
+    let after =
+        |word: &str| tokens.iter().position(|token| token.eq_ignore_ascii_case(word)).and_then(|at| tokens.get(at + 1));
+    let clean = |name: &&str| name.trim_matches(|c: char| c == ',' || c == '\u{bb}' || c == '\u{ab}').to_owned();
+    let is_plain = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_.\"$".contains(c));
+    let found = match tokens.iter().find_map(|token| {
+        ["INSERT", "UPDATE", "DELETE", "SELECT"]
+            .into_iter()
+            .find(|verb| token.trim_matches('"').eq_ignore_ascii_case(verb))
+    })? {
+        "INSERT" => ("INSERT", clean(after("INTO")?)),
+        "UPDATE" => ("UPDATE", clean(after("UPDATE")?)),
+        "DELETE" => ("DELETE", clean(after("FROM")?)),
+        _ => ("SELECT", clean(after("FROM")?)),
+    };
+    Some(found).filter(|(_, name)| is_plain(name))
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or_default().trim_matches('"')
+}
+
+/// What the function does not find is in a schema where this session does not look.
+fn on_the_path(scene: &Scene, found: Finding, fired: &[&Trigger]) -> Finding {
+    let [there] = scene.elsewhere else { return found };
+    let subject = scene.subject;
+    let mut found = found;
+    found.cause.push_str(&format!(
+        "; {} is in schema {}, which is not in the search_path of this session ({})",
+        there.name, there.schema, scene.facts.search_path
+    ));
+    let usage = if there.usage {
+        String::new()
+    } else {
+        format!("GRANT USAGE ON SCHEMA {} TO {}; ", ident(&there.schema), super::role(scene))
+    };
+    let wide = path(scene, Some(&there.schema));
+    if let [trigger] = fired {
+        found = found.sure(
+            FixKind::Sql,
+            subject.psql_place(),
+            format!("{usage}ALTER FUNCTION {} SET search_path = {wide};", trigger.function),
+            Then::None,
+        );
+    }
+    found.maybe(
+        FixKind::Sql,
+        format!("{} (for everything that the role does)", subject.psql_place()),
         format!(
-            "A policy, default, check or trigger of table {} wants something that does not exist: {}",
-            subject.table, error.message
+            "{usage}ALTER ROLE {} IN DATABASE {} SET search_path = {wide};",
+            ident(&scene.facts.session_user),
+            ident(&scene.facts.database)
         ),
+        Then::None,
     )
-    .not("not the table and not its columns: the catalogue has them");
-    // a parameter of an extension has a dot in its name; the server quotes it in every language
-    let name = error
-        .message
-        .split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '_'))
-        .find(|word| word.contains('.') && !word.starts_with('.') && !word.ends_with('.'));
-    match name {
-        Some(name) => found.sure(
-            FixKind::Sql,
-            subject.psql_place(),
-            format!(
-                "ALTER ROLE {} IN DATABASE {} SET {name} = '';",
-                ident(&facts.session_user),
-                ident(&facts.database)
-            ),
-            Then::None,
-        ),
-        None => found.maybe(
-            FixKind::Sql,
-            subject.psql_place(),
-            format!(
-                "SELECT polname, pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = {}::regclass;",
-                literal(&table(scene))
-            ),
-            Then::None,
-        ),
-    }
 }
 
-/// The triggers that an insert fires.
-pub(super) fn trigger_names(facts: &Facts, subject: &Subject) -> Vec<String> {
-    let Some(relation) = facts.chosen(&subject.table) else { return Vec::new() };
-    relation.triggers.iter().filter(|trigger| trigger.insert).map(|trigger| trigger.name.clone()).collect()
+/// The session's search_path, with a schema more.
+fn path(scene: &Scene, more: Option<&str>) -> String {
+    let mut path: Vec<String> = scene.facts.path.iter().map(|schema| ident(schema)).collect();
+    path.extend(more.map(ident));
+    if path.is_empty() { "\"public\"".into() } else { path.join(", ") }
 }
 
-/// A trigger of ours failed inside: on a table, function or privilege of its own.
-pub(super) fn inside_trigger(scene: &Scene, error: &ServerError) -> Finding {
-    let Scene { subject, .. } = *scene;
-    let context = error.context.as_deref().unwrap_or_default().replace('\n', "; ");
-    let mut found = finding(
-        id(scene, "DBT1205", "DBT1309"),
-        format!("{} fires a trigger or function that fails: {} (in: {context})", what(scene), error.message),
+/// The server's own advice, as it stands.
+pub(super) fn hinted(scene: &Scene, error: &ServerError, found: Finding) -> Finding {
+    let Some(hint) = error.hint.as_deref().filter(|hint| !hint.is_empty()) else { return found };
+    found.maybe(
+        FixKind::Shell,
+        format!("the server's own HINT, as it stands (PostgreSQL at {})", scene.subject.server()),
+        format!("# {}", hint.replace('\n', " ")),
+        Then::None,
     )
-    .not(format!("not table {} itself: the server gives a context, so the error is inside a function", subject.table));
-    let candidates: Vec<_> = relation(scene)
-        .map(|relation| relation.triggers.iter().filter(|trigger| trigger.insert).collect())
-        .unwrap_or_default();
-    // the name of the function stands in the context, in every language
-    let named: Vec<_> = candidates
-        .iter()
-        .filter(|trigger| {
-            let plain = trigger
-                .function
-                .split('(')
-                .next()
-                .unwrap_or_default()
-                .rsplit('.')
-                .next()
-                .unwrap_or_default()
-                .trim_matches('"');
-            context.contains(plain)
-        })
-        .copied()
-        .collect();
-    let chosen = if named.is_empty() { candidates } else { named };
-    if error.code == "42501" {
-        for trigger in &chosen {
-            found = found.sure(
-                FixKind::Sql,
-                format!("{} (the function then acts with its owner's rights)", subject.psql_place()),
-                format!("ALTER FUNCTION {} SECURITY DEFINER;", trigger.function),
-                Then::None,
-            );
-        }
-    }
-    for trigger in &chosen {
-        let text = format!("ALTER TABLE {} DISABLE TRIGGER {};", table(scene), ident(&trigger.name));
-        let place = format!("{} (if the trigger can be done without)", subject.psql_place());
-        found = if error.code == "42501" || chosen.len() > 1 {
-            found.maybe(FixKind::Sql, place, text, Then::None)
-        } else {
-            found.sure(FixKind::Sql, place, text, Then::None)
-        };
-    }
-    if chosen.is_empty() {
-        found = found.maybe(
+}
+
+/// Without the trigger: what it does is then not done. Only ever a choice.
+fn without(scene: &Scene, found: Finding, fired: &[&Trigger]) -> Finding {
+    let subject = scene.subject;
+    if fired.is_empty() {
+        return found.maybe(
             FixKind::Sql,
-            subject.psql_place(),
+            format!("{} (shows the triggers)", subject.psql_place()),
             format!(
                 "SELECT tgname, tgfoid::regprocedure FROM pg_trigger WHERE tgrelid = {}::regclass;",
                 literal(&table(scene))
@@ -158,125 +186,132 @@ pub(super) fn inside_trigger(scene: &Scene, error: &ServerError) -> Finding {
             Then::None,
         );
     }
-    found
+    fired.iter().fold(found, |found, trigger| disabled(scene, found, &table(scene), trigger))
 }
 
-pub(super) fn raised(scene: &Scene, error: &ServerError) -> Finding {
-    let mut found = inside_trigger(scene, error);
-    found.id = id(scene, "DBT1212", "DBT1310");
-    found.cause = format!("A function in the database refuses the row by its own rule: {}", error.message);
-    found
-}
-
-pub(super) fn sequence_right(scene: &Scene, error: &ServerError) -> Finding {
-    let Scene { subject, facts, .. } = *scene;
-    let all: Vec<String> = relation(scene)
-        .map(|relation| {
-            let below = relation.bases.iter().flat_map(|base| &base.sequences);
-            relation
-                .sequences
-                .iter()
-                .chain(below)
-                .filter(|sequence| !sequence.identity)
-                .map(|sequence| sequence.qualified())
-                .collect()
-        })
-        .unwrap_or_default();
-    let text: Vec<String> =
-        all.iter().map(|name| format!("GRANT USAGE ON SEQUENCE {name} TO {};", role(scene))).collect();
-    let found = finding(
-        "DBT1102",
-        format!("Role {} may not use the sequence that numbers the rows: {}", facts.user, error.message),
+fn disabled(scene: &Scene, found: Finding, table: &str, trigger: &Trigger) -> Finding {
+    let name = ident(&trigger.name);
+    found.maybe(
+        FixKind::Sql,
+        format!(
+            "{} (only if what {} does may stay undone for every row from now on; back: ENABLE TRIGGER {name})",
+            scene.subject.psql_place(),
+            trigger.function
+        ),
+        format!("ALTER TABLE {table} DISABLE TRIGGER {name};"),
+        Then::None,
     )
-    .not("not a right on the table: the sequence was reached");
-    if text.is_empty() {
-        let schema = relation(scene).map_or("public", |relation| relation.schema.as_str());
-        let all = format!("GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {};", ident(schema), role(scene));
-        return found.sure(FixKind::Sql, subject.psql_place(), all, Then::None);
-    }
-    found.sure(FixKind::Sql, subject.psql_place(), text.join(" "), Then::None)
 }
 
-/// A privilege that the catalogue query did not foresee.
-pub(super) fn privilege(scene: &Scene, error: &ServerError) -> Finding {
-    let Scene { subject, facts, doing, .. } = *scene;
-    let found = finding("DBT1113", format!("Role {} lacks a privilege: {}", facts.user, error.message));
-    let missing = relation(scene)
-        .map(|relation| privileges::missing(facts, relation, doing == Doing::Reading))
-        .unwrap_or_default();
-    if !missing.is_empty() {
-        return found.sure(FixKind::Sql, subject.psql_place(), missing.join(" "), Then::None);
+/// A function refuses by its own rule (RAISE).
+pub(super) fn raised(scene: &Scene, error: &ServerError) -> Finding {
+    let context = error.context.as_deref().unwrap_or_default().replace('\n', "; ");
+    let mut found = finding(
+        id(scene, "DBT1212", "DBT1310"),
+        format!("A function in the database refuses the row by its own rule: {}", error.message),
+    );
+    if !context.is_empty() {
+        found =
+            found.not(format!("not table {} itself: a function raised it (CONTEXT: {context})", scene.subject.table));
     }
-    found
-        .maybe(
-            FixKind::Sql,
-            subject.psql_place(),
-            format!("GRANT SELECT, INSERT ON {} TO {};", table(scene), role(scene)),
-            Then::None,
-        )
-        .maybe(
-            FixKind::Sql,
-            format!("{} (if a type or function is meant)", subject.psql_place()),
-            format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {};", role(scene)),
-            Then::None,
-        )
-        .not("not a right on the table itself: the catalogue shows SELECT and INSERT granted")
+    let found = hinted(scene, error, found);
+    without(scene, found, &fired(scene, &context))
 }
 
-/// The statement succeeded and returned no row: a trigger or rule swallowed it.
+/// The statement succeeded and returned no row, and no row of this text is there.
 pub fn swallowed(scene: &Scene) -> Finding {
     let subject = scene.subject;
-    let found = finding(
-        "DBT1329",
-        format!(
-            "An insert into {} stores nothing: a trigger throws the row away, or a rule does something else instead",
-            subject.table
-        ),
-    )
-    .not("not a privilege and not a lock: PostgreSQL raised no error at all");
+    let found =
+        finding("DBT1329", format!("An insert into {} returns no row: a trigger or a rule took it", subject.table));
     let Some(relation) = relation(scene) else { return found };
-    if let Some(rule) = relation.rules.first() {
-        return found.sure(
+    if relation.partitions > 0 && relation.kind == "r" {
+        let mut found = found;
+        found.cause = format!(
+            "An insert into {} returns no row: a trigger may put it into one of the {} tables that inherit from it",
+            subject.table, relation.partitions
+        );
+        return routed_fix(scene, relation, found);
+    }
+    let found = relation.rules.iter().fold(found, |found, rule| {
+        found.maybe(
             FixKind::Sql,
-            subject.psql_place(),
+            format!(
+                "{} (only if the rule is not meant; first: SELECT definition FROM pg_rules WHERE rulename = {}, to have it back)",
+                subject.psql_place(),
+                literal(rule)
+            ),
             format!("DROP RULE {} ON {};", ident(rule), relation.qualified()),
             Then::None,
-        );
-    }
-    let suspects: Vec<_> = relation
+        )
+    });
+    relation
         .triggers
         .iter()
         .filter(|trigger| trigger.insert && (trigger.before || trigger.instead) && trigger.row)
-        .collect();
-    let sure = suspects.len() == 1;
-    suspects.into_iter().fold(found, |found, trigger| {
-        let text = format!("ALTER TABLE {} DISABLE TRIGGER {};", relation.qualified(), ident(&trigger.name));
-        if sure {
-            found.sure(FixKind::Sql, subject.psql_place(), text, Then::None)
-        } else {
-            found.maybe(FixKind::Sql, subject.psql_place(), text, Then::None)
-        }
-    })
+        .fold(found, |found, trigger| disabled(scene, found, &relation.qualified(), trigger))
+}
+
+/// Partitioning by inheritance: the row is stored and seen, only its id does not come back.
+pub fn routed(scene: &Scene, child: &str) -> Finding {
+    let found = finding(
+        "DBT1333",
+        format!(
+            "Rows for {} are stored in {child}: a trigger routes them into tables that inherit from it, so that INSERT … RETURNING answers with no row",
+            scene.subject.table
+        ),
+    )
+    .not("not a lost row: it was found again in the same transaction");
+    match relation(scene) {
+        Some(relation) => routed_fix(scene, relation, found),
+        None => found,
+    }
+}
+
+fn routed_fix(scene: &Scene, relation: &Relation, found: Finding) -> Finding {
+    found.maybe(
+        FixKind::Sql,
+        format!(
+            "{} (shows the tables; declarative partitioning, PARTITION BY, needs no trigger and gives the id back)",
+            scene.subject.psql_place()
+        ),
+        format!(
+            "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = {}::regclass;",
+            literal(&relation.qualified())
+        ),
+        Then::None,
+    )
 }
 
 /// What was stored is not what was sent.
 pub fn altered(scene: &Scene, column: &str) -> Finding {
-    let subject = scene.subject;
     let found = finding(
         "DBT1330",
         format!(
             "The database stores another text in column {column} of {} than was sent: a trigger or rule changes it",
-            subject.table
+            scene.subject.table
         ),
     );
     let Some(relation) = relation(scene) else { return found };
-    let suspects: Vec<_> = relation.triggers.iter().filter(|trigger| trigger.insert && trigger.before).collect();
-    suspects.into_iter().fold(found, |found, trigger| {
-        found.maybe(
-            FixKind::Sql,
-            format!("{} (if that is not meant)", subject.psql_place()),
-            format!("ALTER TABLE {} DISABLE TRIGGER {};", relation.qualified(), ident(&trigger.name)),
-            Then::None,
-        )
-    })
+    let suspects = relation.triggers.iter().filter(|trigger| trigger.insert && trigger.before);
+    suspects.fold(found, |found, trigger| disabled(scene, found, &relation.qualified(), trigger))
+}
+
+/// Whether a failed statement's error may come from what the insert fires.
+pub(super) fn fires(scene: &Scene) -> bool {
+    scene.doing != Doing::Reading
+        && relation(scene).is_some_and(|relation| relation.triggers.iter().any(|trigger| trigger.insert))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_of_a_function_says_what_to_grant() {
+        let grant = |text| verb_and_table(text);
+        assert_eq!(grant("SQL statement \"INSERT INTO audit VALUES (NEW.stuff)\""), Some(("INSERT", "audit".into())));
+        assert_eq!(grant("UPDATE app.counters SET n = n + 1"), Some(("UPDATE", "app.counters".into())));
+        assert_eq!(grant("SELECT count(*) FROM x WHERE a"), Some(("SELECT", "x".into())));
+        assert_eq!(grant("PL/pgSQL function f() line 1"), None);
+    }
 }

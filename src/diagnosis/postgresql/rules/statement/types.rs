@@ -1,11 +1,11 @@
 //! Values, types and whatever else a statement may meet, down to the SQLSTATE that nobody knows.
 
-use super::functions;
-use super::{Scene, id, relation, table, what};
+use super::{Scene, functions, id, relation, table, what};
 use crate::database::ServerError;
 use crate::diagnosis::postgresql::gather::facts::Relation;
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::rules::server;
+use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::{Finding, FixKind, Then};
 
@@ -40,13 +40,41 @@ pub(super) fn stored_bytes(scene: &Scene, error: &ServerError) -> Finding {
             Then::None,
         )
     } else {
-        found.sure(FixKind::Sql, scene.subject.psql_place(), repair, Then::None)
+        found.maybe(
+            FixKind::Sql,
+            format!(
+                "{} (takes what is no UTF-8 for Latin-1, the usual source, and writes it anew: save the table first)",
+                scene.subject.psql_place()
+            ),
+            repair,
+            Then::None,
+        )
     }
 }
 
-/// The catalogue had it a moment ago.
+/// A character that the database's encoding lacks, in what was typed.
+pub(super) fn no_such_character(scene: &Scene, error: &ServerError) -> Finding {
+    let Scene { subject, facts, .. } = *scene;
+    let encoding = if facts.server_encoding.is_empty() { "its encoding" } else { facts.server_encoding.as_str() };
+    let found = finding(
+        "DBT1332",
+        format!(
+            "Database {} holds text in {encoding}, which lacks a character that was typed: {}",
+            subject.database, error.message
+        ),
+    );
+    found.maybe(
+        FixKind::Sql,
+        format!("{} (shows the encodings; an encoding is fixed: only a copy of the database in UTF-8 takes every character)", subject.psql_place()),
+        "SELECT datname, pg_encoding_to_char(encoding), datcollate FROM pg_database;",
+        Then::None,
+    )
+}
+
+/// The table or a column is not found. When the catalogue was asked, it had it a moment ago.
 pub(super) fn changed(scene: &Scene, error: &ServerError) -> Finding {
     let subject = scene.subject;
+    let Some(relation) = relation(scene) else { return not_found(scene, error) };
     finding(
         id(scene, "DBT1213", "DBT1311"),
         format!("The catalogue shows table {}, and the statement does not find it: {}", subject.table, error.message),
@@ -61,11 +89,41 @@ pub(super) fn changed(scene: &Scene, error: &ServerError) -> Finding {
             "ALTER ROLE {} IN DATABASE {} SET search_path = {};",
             ident(&scene.facts.session_user),
             ident(&scene.facts.database),
-            relation(scene).map_or("public".into(), |relation| ident(&relation.schema))
+            ident(&relation.schema)
         ),
         Then::None,
     )
     .not("not a missing table: the catalogue query of the same session found it")
+}
+
+/// The same, and the catalogue was not asked (or could not be).
+fn not_found(scene: &Scene, error: &ServerError) -> Finding {
+    let subject = scene.subject;
+    let name = subject.table.quoted();
+    if error.code == "42703" {
+        return finding("DBT1007", format!("Table {} lacks a column: {}", subject.table, error.message)).maybe(
+            FixKind::Sql,
+            subject.psql_place(),
+            format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS stuff varchar(255) NOT NULL DEFAULT '', ADD COLUMN IF NOT EXISTS things text NOT NULL DEFAULT '';"),
+            Then::None,
+        );
+    }
+    finding(
+        "DBT1001",
+        format!(
+            "Table {} is not found: it is missing, in another database or schema, or its schema may not be used",
+            subject.table
+        ),
+    )
+    .maybe(
+        FixKind::Sql,
+        format!("{} (shows where a table of this name is)", subject.psql_place()),
+        format!(
+            "SELECT relnamespace::regnamespace, relname, relkind FROM pg_class WHERE lower(relname) = lower({});",
+            literal(subject.table.name())
+        ),
+        Then::None,
+    )
 }
 
 pub(super) fn not_insertable(scene: &Scene, error: &ServerError) -> Finding {
@@ -75,17 +133,15 @@ pub(super) fn not_insertable(scene: &Scene, error: &ServerError) -> Finding {
     }
     let found = crate::diagnosis::postgresql::rules::schema::read(subject, facts, false);
     found.unwrap_or_else(|| {
-        finding("DBT1312", format!("No row can be inserted into {}: {}", subject.table, error.message))
-            .maybe(
-                FixKind::Sql,
-                subject.psql_place(),
-                format!(
-                    "SELECT relkind, pg_get_viewdef(oid) FROM pg_class WHERE oid = {}::regclass;",
-                    literal(&table(scene))
-                ),
-                Then::None,
-            )
-            .not("not a missing privilege: that would be 42501")
+        finding("DBT1312", format!("No row can be inserted into {}: {}", subject.table, error.message)).maybe(
+            FixKind::Sql,
+            subject.psql_place(),
+            format!(
+                "SELECT relkind, pg_get_viewdef(oid) FROM pg_class WHERE oid = {}::regclass;",
+                literal(&table(scene))
+            ),
+            Then::None,
+        )
     })
 }
 
@@ -94,8 +150,11 @@ pub(super) fn generated(scene: &Scene, error: &ServerError) -> Finding {
     crate::diagnosis::postgresql::rules::schema::read(subject, facts, false).unwrap_or_else(|| {
         finding("DBT1009", format!("The database generates a column that the page sends: {}", error.message)).maybe(
             FixKind::Sql,
-            subject.psql_place(),
-            format!("ALTER TABLE {} ALTER COLUMN things DROP EXPRESSION;", table(scene)),
+            format!("{} (shows the columns)", subject.psql_place()),
+            format!(
+                "SELECT attname, pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum WHERE adrelid = {}::regclass;",
+                literal(&table(scene))
+            ),
             Then::None,
         )
     })
@@ -105,31 +164,42 @@ pub(super) fn types(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
     crate::diagnosis::postgresql::rules::schema::read(subject, facts, false).unwrap_or_else(|| {
         finding(id(scene, "DBT1214", "DBT1323"), format!("A value does not fit the type of its column: {}", error.message))
-            .sure(
+            .maybe(
                 FixKind::Sql,
-                subject.psql_place(),
+                format!("{} (writes the whole table anew, which is locked meanwhile)", subject.psql_place()),
                 format!(
                     "ALTER TABLE {} ALTER COLUMN stuff TYPE varchar(255) USING stuff::text, ALTER COLUMN things TYPE text USING things::text;",
                     table(scene)
                 ),
                 Then::None,
             )
-            .not("not a missing column: the catalogue has all three")
     })
 }
 
-/// 22023 from a statement: a setting with a value that does not work here.
+/// 22023 from a statement: a setting with a value that does not work here, or an argument.
 pub(super) fn setting_wrong(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
-    let (user, database) = (ident(&facts.session_user), ident(&facts.database));
-    finding(id(scene, "DBT1215", "DBT1324"), format!("A setting of this session has a value that does not work: {}", error.message))
-        .sure(
-            FixKind::Sql,
-            subject.psql_place(),
-            format!("ALTER ROLE {user} RESET ALL; ALTER ROLE {user} IN DATABASE {database} RESET ALL; ALTER DATABASE {database} RESET ALL;"),
-            Then::None,
-        )
-        .not("not the row: its texts are plain")
+    let found = finding(
+        id(scene, "DBT1215", "DBT1324"),
+        format!("A setting or an argument has a value that does not work: {}", error.message),
+    );
+    // the message names the setting, in every language: only that one is taken back
+    let named: Vec<&str> = facts
+        .parameters
+        .iter()
+        .map(|one| one.name.as_str())
+        .filter(|name| functions::names(&error.message, name))
+        .collect();
+    let found = match named.as_slice() {
+        [name] => setting::reset(subject, facts, name, "DEFAULT", found),
+        _ => found,
+    };
+    functions::hinted(scene, error, found).maybe(
+        FixKind::Sql,
+        format!("{} (shows what is set for the role and the database)", subject.psql_place()),
+        "SELECT setdatabase, setrole::regrole, setconfig FROM pg_db_role_setting;",
+        Then::None,
+    )
 }
 
 pub(super) fn data(scene: &Scene, error: &ServerError) -> Finding {
@@ -150,7 +220,6 @@ pub(super) fn data(scene: &Scene, error: &ServerError) -> Finding {
         ),
         Then::None,
     )
-    .not("not a privilege and not a lock: class 22 is a data exception")
 }
 
 pub(super) fn foreign(scene: &Scene, error: &ServerError) -> Finding {
@@ -159,8 +228,7 @@ pub(super) fn foreign(scene: &Scene, error: &ServerError) -> Finding {
     let found = finding(
         id(scene, "DBT1217", "DBT1326"),
         format!("Table {} lies outside this server, and that other side fails: {}", subject.table, error.message),
-    )
-    .not("not our own connection and not our privileges: class HV, 38 or 39 comes from beyond this server");
+    );
     let which = name.unwrap_or_else(|| table(scene));
     found.maybe(
         FixKind::Sql,
@@ -174,12 +242,11 @@ pub(super) fn foreign(scene: &Scene, error: &ServerError) -> Finding {
 }
 
 pub(super) fn limit(scene: &Scene, error: &ServerError) -> Finding {
-    finding(
+    let found = finding(
         id(scene, "DBT1218", "DBT1327"),
         format!("{} exceeds a limit of the server ({}): {}", what(scene), error.code, error.message),
-    )
-    .maybe(FixKind::PostgresqlConf, scene.subject.conf_place(), "max_stack_depth = 2MB", Then::Reload)
-    .maybe(
+    );
+    functions::hinted(scene, error, found).maybe(
         FixKind::Sql,
         format!("{} (a trigger that fires itself?)", scene.subject.psql_place()),
         format!(
@@ -188,19 +255,33 @@ pub(super) fn limit(scene: &Scene, error: &ServerError) -> Finding {
         ),
         Then::None,
     )
-    .not("not a privilege and not a lock: class 54 is a limit of the program")
 }
 
 /// Nothing knows this one: its class, all that came, and where to look.
 pub(super) fn unknown(scene: &Scene, error: &ServerError) -> Finding {
-    finding(
+    let mut said = vec![error.message.clone()];
+    let fields = [
+        ("DETAIL", &error.detail),
+        ("HINT", &error.hint),
+        ("CONTEXT", &error.context),
+        ("routine", &error.routine),
+        ("file", &error.file),
+    ];
+    said.extend(fields.into_iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}"))));
+    let found = finding(
         id(scene, "DBT1219", "DBT1328"),
-        format!("{} failed with {} ({}): {}", what(scene), error.code, server::class_name(&error.code), error.message),
-    )
-    .maybe(
-        FixKind::Shell,
-        format!("{} (the server's log has the statement)", scene.subject.server_shell()),
-        crate::diagnosis::postgresql::server_commands::LOG,
+        format!(
+            "{} failed, and the cause is open: SQLSTATE {} ({}): {}",
+            what(scene),
+            error.code,
+            server::class_name(&error.code),
+            said.join("; ").replace('\n', " ")
+        ),
+    );
+    functions::hinted(scene, error, found).maybe(
+        FixKind::Sql,
+        format!("{} (shows where the server's log is: it has the statement)", scene.subject.psql_place()),
+        "SELECT current_setting('data_directory'), current_setting('log_destination'), current_setting('log_directory');",
         Then::None,
     )
 }
@@ -217,5 +298,4 @@ pub fn unreadable(scene: &Scene, text: &str) -> Finding {
             ),
             Then::None,
         )
-        .not("not a refusal by the server: it answered")
 }

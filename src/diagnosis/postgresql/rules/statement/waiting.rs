@@ -2,7 +2,8 @@
 
 use super::{Scene, id, table, what};
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::quote::{ident, literal};
+use crate::diagnosis::postgresql::quote::literal;
+use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::{Finding, FixKind, Then};
 
@@ -34,7 +35,7 @@ pub fn locked(scene: &Scene, silent: bool) -> Finding {
             ),
             Then::None,
         )
-        .not("not a missing privilege: the statement was accepted, and had to wait");
+;
     };
     let who = format!(
         "process {} of role {}{}{}",
@@ -50,13 +51,15 @@ pub fn locked(scene: &Scene, silent: bool) -> Finding {
         id(scene, "DBT1201", "DBT1303"),
         format!("{} {waited}: {who} holds a lock on table {} ({})", what(scene), subject.table, first.mode),
     )
-    .sure(
+    .maybe(
         FixKind::Sql,
-        format!("{} (ends that session; its transaction is undone)", subject.psql_place()),
+        format!(
+            "{} (ends that session, whoever it is: what it has not committed is lost; better that its owner ends it)",
+            subject.psql_place()
+        ),
         ends.join(" "),
         Then::None,
     )
-    .not("not a missing privilege: the statement was accepted, and had to wait")
     .not("not a slow query: pg_locks shows who is waited for")
 }
 
@@ -66,7 +69,7 @@ pub(super) fn cancelled(scene: &Scene) -> Finding {
         return locked(scene, false);
     }
     let Scene { subject, facts, .. } = *scene;
-    let limit = facts.statement_timeout;
+    let limit = facts.statement_timeout.unwrap_or(0);
     let found = finding(
         id(scene, "DBT1202", "DBT1304"),
         if limit > 0 {
@@ -74,40 +77,28 @@ pub(super) fn cancelled(scene: &Scene) -> Finding {
         } else {
             format!("{} took too long and was cancelled", what(scene))
         },
-    )
-    .not("not a lock: pg_locks shows nobody in the way");
-    let (user, database) = (ident(&facts.session_user), ident(&facts.database));
-    let text = match facts.statement_timeout_source.as_deref() {
-        _ if limit == 0 => {
-            return found
-                .maybe(FixKind::Sql, subject.psql_place(), format!("VACUUM ANALYZE {};", table(scene)), Then::None)
-                .maybe(
-                    FixKind::Httpd,
-                    subject.httpd_place(),
-                    "DBTestTimeout connect=3s query=30s wait=1s",
-                    Then::Reload,
-                );
-        }
-        Some("user") => format!("ALTER ROLE {user} RESET statement_timeout;"),
-        Some("database user") => format!("ALTER ROLE {user} IN DATABASE {database} RESET statement_timeout;"),
-        Some("database") => format!("ALTER DATABASE {database} RESET statement_timeout;"),
-        _ if subject.settings.options.as_ref().is_some_and(|options| options.contains("statement_timeout")) => {
-            return found.sure(
-                FixKind::Httpd,
-                format!("{} (without options)", subject.httpd_place()),
-                subject.directive(|settings| settings.options = None),
-                Then::Reload,
-            );
-        }
-        _ => return found.sure(FixKind::PostgresqlConf, subject.conf_place(), "statement_timeout = 0", Then::Reload),
-    };
-    found.sure(FixKind::Sql, subject.psql_place(), text, Then::None)
+    );
+    let found = looked(scene, found);
+    if limit == 0 {
+        return found
+            .maybe(FixKind::Sql, subject.psql_place(), format!("VACUUM ANALYZE {};", table(scene)), Then::None)
+            .maybe(FixKind::Httpd, subject.httpd_place(), "DBTestTimeout connect=3s query=30s wait=1s", Then::Reload);
+    }
+    setting::reset(subject, facts, "statement_timeout", "0", found)
+}
+
+/// pg_locks was asked, and shows nobody.
+fn looked(scene: &Scene, found: Finding) -> Finding {
+    if scene.looked_for_locks && scene.blockers.is_empty() {
+        return found.not("not a lock: pg_locks shows nobody in the way");
+    }
+    found
 }
 
 /// Our own time ran out, nobody is in the way.
 pub fn too_slow(scene: &Scene) -> Finding {
     if scene.blockers.is_empty() {
-        return finding(
+        let found = finding(
             id(scene, "DBT1203", "DBT1306"),
             format!("{} got no answer within DBTestTimeout's query time: a connection cut silently on the way, or a slow server", what(scene)),
         )
@@ -120,8 +111,8 @@ pub fn too_slow(scene: &Scene) -> Finding {
             }),
             Then::Reload,
         )
-        .maybe(FixKind::Sql, scene.subject.psql_place(), format!("VACUUM ANALYZE {};", table(scene)), Then::None)
-        .not("not a lock: pg_locks shows nobody in the way");
+        .maybe(FixKind::Sql, scene.subject.psql_place(), format!("VACUUM ANALYZE {};", table(scene)), Then::None);
+        return looked(scene, found);
     }
     locked(scene, true)
 }
@@ -131,8 +122,15 @@ pub(super) fn retry(scene: &Scene, error: &ServerError) -> Finding {
         id(scene, "DBT1208", "DBT1307"),
         format!("{} met another transaction and was undone ({}): try again", what(scene), error.message),
     )
-    .maybe(FixKind::Shell, "any shell", "true", Then::None)
-    .not("not a fault of table or role: the same statement succeeds when nobody crosses it")
+    .maybe(
+        FixKind::Sql,
+        format!("{} (shows how often it happens: deadlocks and conflicts)", scene.subject.psql_place()),
+        format!(
+            "SELECT datname, deadlocks, conflicts FROM pg_stat_database WHERE datname = {};",
+            literal(&scene.subject.database)
+        ),
+        Then::None,
+    )
 }
 
 pub(super) fn transaction_state(scene: &Scene, error: &ServerError) -> Finding {
@@ -146,7 +144,6 @@ pub(super) fn transaction_state(scene: &Scene, error: &ServerError) -> Finding {
         "apachectl graceful",
         Then::None,
     )
-    .not("not a privilege and not the table: an earlier statement of this session failed")
 }
 
 pub(super) fn prepared(error: &ServerError) -> Finding {
@@ -163,5 +160,4 @@ pub(super) fn prepared(error: &ServerError) -> Finding {
         "apachectl graceful",
         Then::None,
     )
-    .not("not a privilege: the statement was not even read")
 }
