@@ -5,16 +5,16 @@ use super::ground::{Case, Ground};
 #[test]
 fn shapes_that_nobody_listed() {
     Ground::new("").run(vec![
-        Case::new(&["PGX-01"], "schema", "DBT1008").table("CREATE TABLE stuff (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), stuff varchar(255), things text); INSERT INTO stuff (stuff, things) VALUES ('a', 'b')"),
-        Case::new(&["PGX-02"], "schema", "DBT1008").table("CREATE TABLE stuff (id text PRIMARY KEY, stuff varchar(255), things text); INSERT INTO stuff VALUES ('x', 'a', 'b')"),
-        Case::new(&["PGX-03"], "schema", "DBT1008").table("CREATE TABLE stuff (id numeric PRIMARY KEY, stuff varchar(255), things text)"),
-        Case::new(&["PGX-04"], "schema", "DBT1007").sql("ALTER TABLE stuff RENAME COLUMN things TO \"Things\""),
-        Case::new(&["PGX-05"], "schema", "DBT1007").sql("ALTER TABLE stuff RENAME COLUMN things TO thing; ALTER TABLE stuff ADD COLUMN who text; UPDATE stuff SET who = ''; ALTER TABLE stuff ALTER COLUMN who SET NOT NULL"),
+        Case::new(&["PGX-01"], "schema", "DBT1008").table("CREATE TABLE stuff (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), stuff varchar(255), things text); INSERT INTO stuff (stuff, things) VALUES ('a', 'b')").maybe(),
+        Case::new(&["PGX-02"], "schema", "DBT1008").table("CREATE TABLE stuff (id text PRIMARY KEY, stuff varchar(255), things text); INSERT INTO stuff VALUES ('x', 'a', 'b')").maybe(),
+        Case::new(&["PGX-03"], "schema", "DBT1008").table("CREATE TABLE stuff (id numeric PRIMARY KEY, stuff varchar(255), things text)").maybe(),
+        Case::new(&["PGX-04"], "schema", "DBT1007").sql("ALTER TABLE stuff RENAME COLUMN things TO \"Things\"").maybe(),
+        Case::new(&["PGX-05"], "schema", "DBT1007").sql("ALTER TABLE stuff RENAME COLUMN things TO thing; ALTER TABLE stuff ADD COLUMN who text; UPDATE stuff SET who = ''; ALTER TABLE stuff ALTER COLUMN who SET NOT NULL").maybe(),
         Case::new(&["PGX-06"], "schema", "DBT1007").table("CREATE TABLE stuff (stuff varchar(255), things text)"),
-        Case::new(&["PGX-07"], "write", "DBT1317").sql("CREATE DOMAIN tiny AS text CONSTRAINT is_tiny CHECK (length(VALUE) < 3); ALTER TABLE stuff ALTER COLUMN things TYPE tiny"),
+        Case::new(&["PGX-07"], "write", "DBT1317").sql("CREATE DOMAIN tiny AS text CONSTRAINT is_tiny CHECK (length(VALUE) < 3); ALTER TABLE stuff ALTER COLUMN things TYPE tiny").maybe(),
         Case::new(&["PGX-08"], "schema", "DBT1405").sql("ALTER TABLE stuff SET UNLOGGED").warning(),
         Case::new(&["PGX-09"], "schema", "DBT0811").admin("ALTER ROLE {role} VALID UNTIL 'tomorrow'").warning(),
-        Case::new(&["PGX-10"], "schema", "DBT1008").table("CREATE TABLE stuff (id serial PRIMARY KEY, stuff char(10), things xml)"),
+        Case::new(&["PGX-10"], "schema", "DBT1008").table("CREATE TABLE stuff (id serial PRIMARY KEY, stuff char(10), things xml)").maybe(),
         Case::new(&["PGX-11"], "privileges", "DBT1106").sql("ALTER TABLE stuff OWNER TO {role}; ALTER TABLE stuff ENABLE ROW LEVEL SECURITY; ALTER TABLE stuff FORCE ROW LEVEL SECURITY"),
         Case::new(&["PGX-12"], "privileges", "DBT1104").sql(
             "ALTER TABLE stuff RENAME TO base; REVOKE ALL ON base FROM {role}; CREATE VIEW stuff WITH (security_invoker = true) AS SELECT * FROM base; GRANT SELECT, INSERT ON stuff TO {role}",
@@ -22,20 +22,20 @@ fn shapes_that_nobody_listed() {
         Case::new(&["PGX-13"], "write", "DBT1310").sql(
             "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''23514'', MESSAGE = ''never''; END'; \
              CREATE TRIGGER t BEFORE INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION f()",
-        ),
+        ).maybe(),
         Case::new(&["PGX-14"], "write", "DBT1309").sql(
             "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.things := (1 / 0)::text; RETURN NEW; END'; \
              CREATE TRIGGER t BEFORE INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION f()",
-        ),
+        ).maybe(),
         Case::new(&["PGX-15"], "write", "DBT1330").sql(
             "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.things := upper(NEW.things); RETURN NEW; END'; \
              CREATE TRIGGER t BEFORE INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION f()",
         ).warning(),
-        Case::new(&["PGX-16"], "write", "DBT1318").sql("CREATE UNIQUE INDEX one ON stuff ((1))"),
+        Case::new(&["PGX-16"], "write", "DBT1318").sql("CREATE UNIQUE INDEX one ON stuff ((1))").maybe(),
         Case::new(&["PGX-17"], "write", "DBT1309").sql(
             "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO stuff (stuff, things) VALUES (NEW.stuff, NEW.things); RETURN NEW; END'; \
              CREATE TRIGGER t AFTER INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION f()",
-        ),
+        ).maybe(),
         Case::new(&["PGX-18"], "privileges", "DBT1103").sql(
             "CREATE FUNCTION good(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; REVOKE EXECUTE ON FUNCTION good(text) FROM PUBLIC; ALTER TABLE stuff ADD CHECK (good(things))",
         ),

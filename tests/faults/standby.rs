@@ -34,7 +34,8 @@ fn standbys() {
         arrives(
             Case::new(&["RDW-01b"], "write", "DBT1301")
                 .url("postgresql://{role}:{password}@127.0.0.1:{standby},127.0.0.1:{port}/{db}"),
-        ),
+        )
+        .maybe(),
         arrives(
             Case::new(&["RDW-05b"], "session", "DBT0911")
                 .url("postgresql://{role}:{password}@127.0.0.1:{standby}/{db}?target_session_attrs=read-write"),
