@@ -158,7 +158,8 @@ pub struct Column {
     pub generated: bool,
     /// Generated and stored: what DROP EXPRESSION works on.
     pub stored: bool,
-    /// The expression of its default.
+    /// The expression of its default; asked only when a privilege is missing, since reading it may wait for a lock.
+    #[serde(skip)]
     pub default: Option<String>,
     pub primary: bool,
     pub select: bool,

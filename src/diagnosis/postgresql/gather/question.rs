@@ -38,7 +38,6 @@ fn columns() -> &'static str {
            'not_null', a.attnotnull OR t.typnotnull, 'has_default', a.atthasdef OR t.typdefault IS NOT NULL, \
            'identity', coalesce(to_jsonb(a) ->> 'attidentity', ''), \
            'generated', coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '', 'stored', coalesce(to_jsonb(a) ->> 'attgenerated', '') = 's', \
-     'default', (SELECT left(pg_get_expr(ae.adbin, ae.adrelid), 500) FROM pg_attrdef ae WHERE ae.adrelid = c.oid AND ae.adnum = a.attnum), \
            'primary', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey)), \
            'select', has_column_privilege(c.oid, a.attnum, 'SELECT'), \
            'insert', has_column_privilege(c.oid, a.attnum, 'INSERT'), \

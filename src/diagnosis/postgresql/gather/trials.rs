@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::facts::{self, Facts};
+use super::facts::{self, Facts, Relation};
 use super::probes;
 use super::question;
 use crate::database::postgresql::connection::PgConnection;
@@ -152,6 +152,9 @@ impl Trials<'_> {
             Cause::Server(refusal) => self.elsewhere(refusal),
             _ => Vec::new(),
         };
+        if matches!(&error.cause, Cause::Server(refusal) if refusal.code == "42501") {
+            self.learn_defaults();
+        }
         for there in &elsewhere {
             trial.fact("found_in", format!("{}.{} (usage {})", there.schema, there.name, there.usage));
         }
@@ -394,6 +397,29 @@ impl Trials<'_> {
             "{} is off: a crash may lose or damage what was committed; {says}",
             unsafe_settings.join(", ")
         )))
+    }
+
+    /// The expressions of the columns' defaults, in which names may stand that no dependency records.
+    fn learn_defaults(&mut self) {
+        let Some(name) = self.facts.chosen(&self.subject.table).map(Relation::qualified) else { return };
+        if !self.connection.is_alive() {
+            return;
+        }
+        self.rollback();
+        let rows = self.connection.simple(&format!(
+            "SELECT a.attname, pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid \
+             AND a.attnum = d.adnum WHERE d.adrelid = {}::regclass",
+            literal(&name)
+        ));
+        let defaults: Vec<(String, String)> = rows
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|row| Some((row.first()?.clone()?, row.get(1)?.clone()?)))
+            .collect();
+        let relations = self.facts.relations.iter_mut().filter(|relation| relation.qualified() == name);
+        for column in relations.flat_map(|relation| &mut relation.columns) {
+            column.default = defaults.iter().find(|(name, _)| *name == column.name).map(|(_, default)| default.clone());
+        }
     }
 
     /// Where the database has what an error's words name, though this session does not look there.

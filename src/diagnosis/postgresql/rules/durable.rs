@@ -35,7 +35,8 @@ pub fn synchronous(subject: &Subject, facts: &Facts) -> Option<Finding> {
         .maybe(
             FixKind::Sql,
             format!("{} (for this page's rows only: they are then on one machine; back: RESET synchronous_commit)", subject.psql_place()),
-            format!("ALTER ROLE {role} IN DATABASE {} SET synchronous_commit = local;", ident(&facts.database)),
+            // the statement itself would wait for the standby otherwise
+            format!("SET synchronous_commit = local; ALTER ROLE {role} IN DATABASE {} SET synchronous_commit = local;", ident(&facts.database)),
             Then::None,
         )
         .not("not a lock and not a slow disk: the insert itself succeeded");
