@@ -117,6 +117,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "ap_conftree",
         "ap_scoreboard_image",
         "ap_server_conf",
+        "ap_server_config_defines",
         "ap_server_root",
         "ap_unixd_config",
         "core_module",

@@ -2,16 +2,31 @@
 #![forbid(unsafe_code)]
 #![cfg(not(test))]
 
+use std::collections::HashSet;
+
 use crate::app::http::Level;
 use crate::config::checks::{self, PlaceView, ServerView, Severity};
-use crate::config::state_dir;
-use crate::config::{Environment, Resolved};
+use crate::config::{Environment, Resolved, ids};
+use crate::config::{only, state_dir};
 use crate::httpd::{Main, Phase, Place};
 
 /// A place with what its settings come to, or why they come to nothing.
 pub struct Known {
     pub place: Place,
     pub resolved: Result<Resolved, crate::config::ConfigError>,
+}
+
+impl Known {
+    /// As the checks and DUMP_DBTEST see it.
+    pub fn view(&self) -> PlaceView<'_> {
+        PlaceView {
+            server: &self.place.server,
+            location: &self.place.location,
+            settings: &self.place.settings,
+            resolved: self.resolved.as_ref(),
+            open_to_everyone: self.place.open,
+        }
+    }
 }
 
 /// Every place of this server.
@@ -24,17 +39,17 @@ pub fn places(main: &Main) -> Vec<Known> {
 /// Logs all that is wrong; false if something must be mended before httpd may serve.
 pub fn check(main: &Main) -> bool {
     let places = places(main);
-    let views: Vec<PlaceView> = places
-        .iter()
-        .filter(|known| known.place.handler == "dbtest")
-        .map(|known| PlaceView {
-            server: &known.place.server,
-            location: &known.place.location,
-            settings: &known.place.settings,
-            resolved: known.resolved.as_ref(),
-            open_to_everyone: known.place.open,
-        })
-        .collect();
+    let views: Vec<PlaceView> =
+        places.iter().filter(|known| known.place.handler == "dbtest").map(Known::view).collect();
+    if main.phase() != Phase::FirstPass {
+        for (word, meant) in only::misspelt(&main.defines()) {
+            let message = format!(
+                "{} -D {word}: there is no such word of this module: did you mean {meant}?",
+                ids::MISSPELT_DEFINE
+            );
+            main.log(Level::Warning, &message);
+        }
+    }
     let server = ServerView { document_roots: main.document_roots(), threads_per_child: main.mode().threads };
     let mut good = true;
     for finding in checks::check(&views, &server) {
@@ -51,21 +66,21 @@ pub fn check(main: &Main) -> bool {
     good
 }
 
-/// Makes the module's own state directories, as root, and hands them to the server's user. False if one cannot be.
-pub fn make_state_dirs(main: &Main) -> bool {
+/// Makes the module's own state directories, as root, for the server's user. One that cannot be made or used is told;
+/// a page that needs it says so too, with its fix.
+pub fn make_state_dirs<'k>(main: &Main, places: impl IntoIterator<Item = &'k Known>) {
     let identity = main.identity();
     let environment = Environment::of_this_build();
-    let mut made = true;
-    for known in places(main) {
-        let Ok(resolved) = known.resolved else { continue };
+    let mut done = HashSet::new();
+    for known in places {
+        let Ok(resolved) = &known.resolved else { continue };
         let directory = known.place.settings.state_dir(&environment);
-        if resolved.target.file().and_then(std::path::Path::parent) != Some(directory) {
+        let is_in_it = resolved.target.file().and_then(std::path::Path::parent) == Some(directory);
+        if !is_in_it || !done.insert(directory) {
             continue;
         }
         if let Err(error) = state_dir::make(directory, identity.uid, identity.gid) {
-            main.log(Level::Error, &error.to_string());
-            made = false;
+            main.log(Level::Warning, &format!("{} {error}", ids::STATE_DIR));
         }
     }
-    made
 }

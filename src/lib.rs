@@ -41,7 +41,10 @@ impl DbTest {
 
     /// The configuration will be served; still root, still one process. False stops httpd.
     fn post_config(main: &Main) -> bool {
-        main.phase() != Phase::Serving || configtest::make_state_dirs(main)
+        if main.phase() == Phase::Serving {
+            configtest::make_state_dirs(main, &configtest::places(main));
+        }
+        true
     }
 
     /// A new child, before its first request.

@@ -66,7 +66,7 @@ macro_rules! directive {
 }
 
 /// The directives, in the order of docs/directives.md.
-pub static DIRECTIVES: [Directive; 11] = [
+pub static DIRECTIVES: [Directive; 12] = [
     directive!(
         "DBTestDatabase",
         "url|connection-string",
@@ -115,6 +115,12 @@ pub static DIRECTIVES: [Directive; 11] = [
         "directory",
         "the directory of the module's own SQLite database, made at start",
         state_dir
+    ),
+    directive!(
+        "DBTestOnly",
+        "location",
+        "the one Location that httpd -t -D DBTEST_CHECK, DBTEST_INIT or DBTEST_RESET is about, such as /dbtest",
+        only
     ),
 ];
 
@@ -233,4 +239,22 @@ fn timeout(settings: &mut Settings, read: &Reading) -> Outcome {
 fn state_dir(settings: &mut Settings, read: &Reading) -> Outcome {
     let path = read.path(read.one()?)?;
     read.set(&mut settings.state_dir, path)
+}
+
+fn only(settings: &mut Settings, read: &Reading) -> Outcome {
+    let location = read.one()?;
+    if let Place::Location(section) = &read.context.place {
+        return Err(format!(
+            "{} not allowed in {section} context; it belongs on the command line: -c '{} /dbtest'",
+            read.name, read.name
+        ));
+    }
+    if !location.contains('/') {
+        return Err(format!(
+            "{} must be the path of a Location, such as /dbtest or example.org:80/dbtest, not \"{}\"",
+            read.name,
+            location.escape_debug()
+        ));
+    }
+    read.set(&mut settings.only, location.to_owned())
 }

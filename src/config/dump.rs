@@ -26,7 +26,7 @@ pub fn text(places: &[PlaceView]) -> String {
 }
 
 fn text_with(places: &[PlaceView], environment: &Environment, variables: &[String]) -> String {
-    let mut text = String::from("mod_dbtest configuration:\n");
+    let mut text = format!("mod_dbtest {} configuration:\n", env!("CARGO_PKG_VERSION"));
     if places.is_empty() {
         text.push_str("no place has SetHandler dbtest\n");
     }
@@ -125,8 +125,8 @@ mod tests {
             open_to_everyone: false,
         };
         let text = text_with(&[view], &environment, &["PGPORT".into()]);
-        let expected = "\
-mod_dbtest configuration:
+        let expected = format!("mod_dbtest {} configuration:\n", env!("CARGO_PKG_VERSION"))
+            + "\
 example.com:80/dbtest
     DBTestDatabase        postgresql://app:***@db.example.com/app  httpd.conf:1
     DBTestTable           stuff                                    default

@@ -5,6 +5,10 @@
 pub const NOT_OF_THE_SERVER: &str = "DBT0180";
 /// DBTestPasswordFile gives no password now.
 pub const PASSWORD_UNREAD: &str = "DBT0181";
+/// The DBTestStateDir cannot be made, or is not one that the server's user may write to.
+pub const STATE_DIR: &str = "DBT0182";
+/// A word after `-D` that is nearly one of ours.
+pub const MISSPELT_DEFINE: &str = "DBT0183";
 /// Directives contradict each other.
 pub const CONTRADICTION: &str = "DBT0190";
 /// A browser could download the database.

@@ -6,6 +6,7 @@ mod detail;
 mod directives;
 pub mod dump;
 pub mod ids;
+pub mod only;
 mod password;
 mod place;
 mod resolve;

@@ -71,12 +71,14 @@ pub struct Settings {
     pub timeout_wait: Option<Set<Duration>>,
     pub connections: Option<Set<u32>>,
     pub max_body: Option<Set<usize>>,
+    /// The one Location that `httpd -t -D DBTEST_…` is about.
+    pub only: Option<Set<String>>,
 }
 
 /// What a [`Settings`] consists of, to recognise it by: merging makes a new one in each request, out of values that
 /// the configuration keeps alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Identity([usize; 14]);
+pub struct Identity([usize; 15]);
 
 impl Settings {
     /// An outer section's settings under an inner one's: each value of `over`, or that of `base`.
@@ -99,6 +101,7 @@ impl Settings {
             timeout_wait,
             connections,
             max_body,
+            only,
         } = over;
         Self {
             database: inner(&base.database, database),
@@ -115,6 +118,7 @@ impl Settings {
             timeout_wait: inner(&base.timeout_wait, timeout_wait),
             connections: inner(&base.connections, connections),
             max_body: inner(&base.max_body, max_body),
+            only: inner(&base.only, only),
         }
     }
 
@@ -138,6 +142,7 @@ impl Settings {
             timeout_wait,
             connections,
             max_body,
+            only,
         } = self;
         Identity([
             address(database),
@@ -154,6 +159,7 @@ impl Settings {
             address(timeout_wait),
             address(connections),
             address(max_body),
+            address(only),
         ])
     }
 }
@@ -208,6 +214,7 @@ mod tests {
             timeout_wait: set(line, Duration::ZERO),
             connections: set(line, 1),
             max_body: set(line, 1),
+            only: set(line, "/x".into()),
         }
     }
 
@@ -232,13 +239,14 @@ mod tests {
             line(&s.timeout_wait),
             line(&s.connections),
             line(&s.max_body),
+            line(&s.only),
         ]
     }
 
     #[test]
     fn every_field_merges_the_inner_one_over_the_outer_one() {
         let (outer, inner, empty) = (full(1), full(2), Settings::default());
-        let all = |line| vec![line; 14];
+        let all = |line| vec![line; 15];
         assert_eq!(lines(&Settings::merge(&outer, &inner)), all(Some(2)));
         assert_eq!(lines(&Settings::merge(&outer, &empty)), all(Some(1)));
         assert_eq!(lines(&Settings::merge(&empty, &inner)), all(Some(2)));

@@ -27,6 +27,7 @@ pub use engine::examiner::Examiner;
 pub use host::process::Who;
 pub use report::builder::{Climb, Trial};
 pub use report::json::json;
+pub use report::monitor;
 pub use report::text::{Colour, afterwards, headline, instruction, on_one_line, one_line, text};
 pub use report::{Finding, Fix, FixKind, Report, State, Step, Then, Verdict};
 

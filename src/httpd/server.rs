@@ -104,6 +104,19 @@ impl<'h> Main<'h> {
         unsafe { bindings::ap_exists_config_define(name.as_ptr()) != 0 }
     }
 
+    /// Every word after `-D`, and of every `Define`.
+    pub fn defines(&self) -> Vec<String> {
+        // SAFETY: httpd keeps an array of strings that end in NUL, for the life of the process.
+        unsafe {
+            let Some(array) = bindings::ap_server_config_defines.as_ref() else { return Vec::new() };
+            let words: *const *const c_char = array.elts.cast();
+            (0..usize::try_from(array.nelts).unwrap_or(0))
+                .filter_map(|index| string(*words.add(index)))
+                .map(str::to_owned)
+                .collect()
+        }
+    }
+
     /// One line to the main server's log; at configtest to standard error.
     pub fn log(&self, level: Level, line: &str) {
         log::server(self.server, level, line);

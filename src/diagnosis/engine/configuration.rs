@@ -25,6 +25,23 @@ pub static ENTRIES: &[Entry] = &[
         fixes: "What the message says; then reload httpd, which reads it anew.",
     },
     Entry {
+        id: ids::STATE_DIR,
+        title: "The DBTestStateDir is not one that the server can use",
+        meaning: "The module makes its own directory at start and hands it to the server's user. One that is there already \
+                  it never changes, since it may hold other things: it must be usable as it is.",
+        recognised: "Its owner, group and modes against the server's User and Group, or the error of making it.",
+        fixes: "Name a directory that is not there yet; or hand it to the server's user yourself, if nothing else is in it.",
+    },
+    Entry {
+        id: ids::MISSPELT_DEFINE,
+        title: "A word after -D that is nearly one of this module's",
+        meaning: "httpd takes any word after -D and says Syntax OK; what was asked for is not done. Under httpd -t the exit \
+                  status is then 1.",
+        recognised: "The distance in letters to DUMP_DBTEST, DBTEST_CHECK, DBTEST_INIT, DBTEST_RESET, DBTEST_YES, \
+                     DBTEST_JSON and DBTEST_NAGIOS.",
+        fixes: "Write the word that was meant. A Location is named by -c 'DBTestOnly /dbtest'.",
+    },
+    Entry {
         id: ids::CONTRADICTION,
         title: "Directives contradict each other",
         meaning: "Each is right by itself, but they cannot hold together: the password stands both in DBTestDatabase and in \
