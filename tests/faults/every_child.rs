@@ -78,8 +78,16 @@ fn ask_each(httpd: &Httpd, location: &str, methods: &[&str], judge: impl Fn(&str
     }
 }
 
+/// Sends the form; the status of the answer.
+pub fn post(port: u16, form: &str) -> u16 {
+    send(port, "POST", "/dbtest/", form)
+}
+
 fn status(port: u16, method: &str, path: &str) -> u16 {
-    let body = if method == "GET" { "" } else { "stuff=each+child&things=takes+a+row" };
+    send(port, method, path, if method == "GET" { "" } else { "stuff=each+child&things=takes+a+row" })
+}
+
+fn send(port: u16, method: &str, path: &str, body: &str) -> u16 {
     let headers = [("Content-Type", "application/x-www-form-urlencoded")];
     let request = client::message(method, path, &headers, body.as_bytes());
     let answer = client::exchange(port, &request, Duration::from_secs(30)).expect("an answer");

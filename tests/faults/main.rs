@@ -17,6 +17,7 @@ mod every_child;
 mod ground;
 mod healthy;
 mod host;
+mod log_removed;
 mod login;
 mod network;
 mod pooler;

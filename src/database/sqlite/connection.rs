@@ -1,16 +1,19 @@
 //! An open SQLite file.
 //!
-//! Before each statement the file's inode is compared with the one that was opened (one stat): SQLite itself
-//! does not notice in WAL mode that its file was replaced, and would acknowledge rows that nobody ever sees.
+//! Before and after each statement its files are compared with those that were opened (see `files`).
 
 mod deadline;
+pub mod files;
 mod insert;
+mod parting;
+mod turnstile;
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -18,6 +21,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection as Driver, OpenFlags};
 
 use self::deadline::{Deadline, wait_for_lock};
+pub use self::files::Files;
+use self::files::inode;
+use self::turnstile::Turnstile;
 use super::fault;
 use super::statements::Statements;
 use crate::database::{About, Cause, Connection, Create, Error, Limits, Page, Row, Rows, Stage, Table, WriteError};
@@ -25,17 +31,12 @@ use crate::database::{About, Cause, Connection, Create, Error, Limits, Page, Row
 /// Steps of SQLite's machine between two looks at the clock: far below a millisecond, and more than a page takes.
 const STEPS: i32 = 1000;
 
-/// Device and inode.
-type Inode = (u64, u64);
-
 /// A connection.
 pub struct Open {
     driver: Driver,
     path: PathBuf,
-    /// The path once more, as the system calls take it.
-    c_path: CString,
-    /// The file that is open.
-    inode: Option<Inode>,
+    /// The files that are open.
+    files: Arc<Files>,
     statements: Statements,
     table: Table,
     limit: Duration,
@@ -52,7 +53,11 @@ impl Open {
         let doing = || format!("opening {}", path.display());
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| fault::io(Stage::Config, doing(), rustix::io::Errno::INVAL))?;
-        let (driver, inode) = open_file(path, &c_path, create)
+        // SQLite follows links before it names the files beside
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let turnstile = Turnstile::of(&real);
+        let alone = turnstile.alone();
+        let (driver, opened) = open_file(path, &c_path, create)
             .map_err(|error| fault::with_errno(fault::error(Stage::Reach, doing(), &error, limits.connect), path))?;
         let deadline = Deadline::new();
         let open = Self {
@@ -61,8 +66,7 @@ impl Open {
             table: table.clone(),
             driver,
             path: path.to_owned(),
-            c_path,
-            inode,
+            files: Arc::new(Files::new(&real, c_path, opened, turnstile)),
             limit: limits.query,
             deadline: deadline.clone(),
             broken: Cell::new(false),
@@ -73,6 +77,9 @@ impl Open {
             let stage = fault::stage_of_opening(&error);
             fault::with_errno(fault::error(stage, open.doing("reading the schema of"), &error, limits.connect), path)
         })?;
+        // the schema was read: from here on the log is open too
+        open.files.look();
+        drop(alone);
         Ok(open)
     }
 
@@ -95,17 +102,6 @@ impl Open {
 
     fn doing(&self, what: &str) -> String {
         format!("{what} {}", self.path.display())
-    }
-
-    /// Before each statement: the file must still be the one that its path names, and the clock starts.
-    fn begin(&self, stage: Stage) -> Result<(), Error> {
-        if self.inode.is_none() || inode(&self.c_path) != self.inode {
-            self.broken.set(true);
-            let cause = Cause::Driver("the file was removed, or replaced by another, while it was open".into());
-            return Err(self.error(stage, "using", cause));
-        }
-        self.deadline.set(self.limit);
-        Ok(())
     }
 
     fn error(&self, stage: Stage, what: &str, cause: Cause) -> Error {
@@ -261,29 +257,14 @@ impl Connection for Open {
     }
 
     fn insert(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError> {
-        self.begin(Stage::Write).map_err(WriteError::NotSaved)?;
-        self.insert_one(stuff, things)
+        self.write(|| self.insert_one(stuff, things))
     }
 
     fn insert_together(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
         if let [(stuff, things)] = rows {
             return self.insert(stuff, things).map(|id| vec![Ok(id)]);
         }
-        self.begin(Stage::Write).map_err(WriteError::NotSaved)?;
-        if self.assigns_ids()?
-            && let Some(answers) = self.insert_in_one_transaction(rows)?
-        {
-            return Ok(answers);
-        }
-        let mut answers = Vec::with_capacity(rows.len());
-        for (stuff, things) in rows {
-            match self.insert_in_time(stuff, things) {
-                // nothing is done yet, and a new connection may do better
-                Err(error) if answers.is_empty() && self.broken.get() => return Err(error),
-                answer => answers.push(answer),
-            }
-        }
-        Ok(answers)
+        self.write(|| self.insert_all(rows))
     }
 
     fn create_table(&mut self) -> Result<(), Error> {
@@ -329,7 +310,7 @@ impl Connection for Open {
 
 /// Opens with every flag said: the default ones would create a file for a misspelt name and take `file:` URIs.
 /// The inode is that of the file that was opened: it is looked at before and after, until both agree.
-fn open_file(path: &Path, c_path: &CString, create: Create) -> rusqlite::Result<(Driver, Option<Inode>)> {
+fn open_file(path: &Path, c_path: &CString, create: Create) -> rusqlite::Result<(Driver, Option<(u64, u64)>)> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create == Create::File {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
@@ -342,11 +323,6 @@ fn open_file(path: &Path, c_path: &CString, create: Create) -> rusqlite::Result<
             return Ok((driver, after));
         }
     }
-}
-
-/// Device and inode of the file that the path names now; none if there is none.
-fn inode(path: &CString) -> Option<Inode> {
-    rustix::fs::stat(path).ok().map(|found| (found.st_dev, found.st_ino))
 }
 
 /// A column as text, whatever it holds: SQLite lets a column hold any type, and text that is not UTF-8. A page that

@@ -8,6 +8,7 @@
 
 mod connection;
 mod fault;
+mod handle;
 mod path;
 mod statements;
 mod target;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::connection::Open;
+use super::handle::Handle;
 use super::statements;
 use crate::database::{Connection, Create, Error, Limits, Table, Target};
 
@@ -59,7 +59,7 @@ impl Target for File {
     }
 
     fn connect(&self, table: &Table, limits: &Limits, create: Create) -> Result<Box<dyn Connection>, Error> {
-        Ok(Box::new(Open::new(&self.path, table, limits, create)?))
+        Ok(Box::new(Handle::open(&self.path, table, limits, create)?))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::database::{Cause, Error, Stage, WriteError};
 const WHAT: &str = "inserting into the table in";
 
 impl Open {
-    pub(super) fn assigns_ids(&self) -> Result<bool, WriteError> {
+    fn assigns_ids(&self) -> Result<bool, WriteError> {
         self.id_is_rowid().map_err(|error| WriteError::NotSaved(self.schema_fault("reading the schema of", &error)))
     }
 
@@ -16,8 +16,26 @@ impl Open {
         if self.assigns_ids()? { self.insert_numbered(stuff, things) } else { self.insert_other(stuff, things) }
     }
 
+    /// Inserts several rows, in one commit where that can be.
+    pub(super) fn insert_all(&self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
+        if self.assigns_ids()?
+            && let Some(answers) = self.insert_in_one_transaction(rows)?
+        {
+            return Ok(answers);
+        }
+        let mut answers = Vec::with_capacity(rows.len());
+        for (stuff, things) in rows {
+            match self.insert_in_time(stuff, things) {
+                // nothing is done yet, and a new connection may do better
+                Err(error) if answers.is_empty() && self.broken.get() => return Err(error),
+                answer => answers.push(answer),
+            }
+        }
+        Ok(answers)
+    }
+
     /// One of several rows that share the time of one statement.
-    pub(super) fn insert_in_time(&self, stuff: &str, things: &str) -> Result<i64, WriteError> {
+    fn insert_in_time(&self, stuff: &str, things: &str) -> Result<i64, WriteError> {
         if self.deadline.is_over() {
             return Err(WriteError::NotSaved(self.error(Stage::Write, WHAT, Cause::TimedOut(self.limit))));
         }
@@ -26,7 +44,7 @@ impl Open {
 
     /// Inserts all rows and commits once. A row that a constraint refuses undoes itself alone. None if one of them
     /// undid the others with it, or the commit (deferred constraints): then nothing is stored.
-    pub(super) fn insert_in_one_transaction(
+    fn insert_in_one_transaction(
         &self,
         rows: &[(&str, &str)],
     ) -> Result<Option<Vec<Result<i64, WriteError>>>, WriteError> {

@@ -223,3 +223,95 @@ fn sixteen_writers_all_get_their_turn() {
     });
     assert_eq!(place.shell("SELECT count(*) FROM stuff"), "160\n");
 }
+
+/// Rows that somebody finds who opens the file afterwards.
+fn stored(place: &Place) -> Vec<String> {
+    place.shell("SELECT stuff FROM stuff ORDER BY id").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_log_removed_under_running_children_costs_no_row() {
+    let cases: [&[&str]; 3] = [&["-wal", "-shm"], &["-wal"], &["-shm"]];
+    for (gone, moved) in cases.into_iter().flat_map(|gone| [(gone, false), (gone, true)]) {
+        let (place, _) = Place::ours();
+        let children = [(); 3].map(|()| service(&place, Create::Never));
+        let mut expected = Vec::new();
+        for round in 0..4 {
+            for (number, child) in children.iter().enumerate() {
+                let text = format!("{round}.{number}");
+                child.insert(&text, "").unwrap();
+                expected.push(text);
+            }
+            for end in gone {
+                match moved {
+                    true => fs::rename(place.beside(end), place.beside(".old")).unwrap(),
+                    false => fs::remove_file(place.beside(end)).unwrap(),
+                }
+            }
+            assert_eq!(children[round % 3].page(None, 20).unwrap().rows.len(), expected.len(), "{gone:?} {round}");
+            children[(round + 1) % 3].ping().unwrap();
+        }
+        for child in &children {
+            child.insert("last", "").unwrap();
+            expected.push("last".into());
+        }
+        drop(children);
+        assert_eq!(stored(&place), expected, "{gone:?}");
+        assert_eq!(place.shell("PRAGMA integrity_check"), "ok\n", "{gone:?}");
+    }
+}
+
+#[test]
+fn a_log_that_others_made_anew_is_theirs_and_what_may_be_lost_is_not_called_saved() {
+    let place = Place::with(&format!("PRAGMA journal_mode = WAL; {ORIGINAL}"));
+    let mut old = place.connect().unwrap();
+    old.insert("kept", "").unwrap();
+    for end in ["-wal", "-shm"] {
+        fs::remove_file(place.beside(end)).unwrap();
+    }
+    // another process, which goes on
+    let mut other = Other::new(&place);
+    other.run("CREATE TABLE other (x); INSERT INTO other VALUES (1);");
+    let before = fs::read(place.path()).unwrap();
+    assert!(old.page(None, 20).is_err() && !old.usable());
+    assert!(matches!(old.insert("lost", ""), Err(crate::database::WriteError::NotSaved(_))));
+    drop(old);
+    assert_eq!(fs::read(place.path()).unwrap(), before, "our log is not written over theirs");
+    let child = service(&place, Create::Never);
+    child.insert("a", "b").unwrap();
+    other.run("INSERT INTO other VALUES (2);");
+    assert_eq!(place.shell("SELECT count(*) FROM other; PRAGMA integrity_check"), "2\nok\n");
+}
+
+/// Another process that has the database open.
+struct Other {
+    process: std::process::Child,
+    answers: std::io::BufReader<std::process::ChildStdout>,
+}
+
+impl Other {
+    fn new(place: &Place) -> Self {
+        use std::process::{Command, Stdio};
+        let mut shell = Command::new("sqlite3");
+        let mut process =
+            shell.arg("-batch").arg(place.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let answers = std::io::BufReader::new(process.stdout.take().unwrap());
+        Self { process, answers }
+    }
+
+    /// Runs statements to their end.
+    fn run(&mut self, sql: &str) {
+        use std::io::{BufRead, Write};
+        writeln!(self.process.stdin.as_mut().unwrap(), "{sql}\nSELECT 'done';").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "done\n", "{sql}");
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
