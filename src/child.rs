@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg(not(test))]
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -124,14 +125,16 @@ impl Child {
 /// A request of httpd's, as the application sees it.
 struct Asked<'a, 'r> {
     request: &'a Request<'r>,
-    base: &'a str,
-    path: &'a str,
+    uri: Cow<'a, str>,
+    /// How much of the path is the Location's.
+    base: usize,
 }
 
 impl<'a, 'r> Asked<'a, 'r> {
     fn new(request: &'a Request<'r>) -> Self {
-        let base = request.location().unwrap_or_else(|| app::base_of(request.uri()));
-        Self { request, base, path: request.uri().strip_prefix(base).unwrap_or_default() }
+        let uri = request.uri();
+        let base = request.location().unwrap_or_else(|| app::base_of(&uri)).len();
+        Self { request, uri, base }
     }
 }
 
@@ -141,11 +144,11 @@ impl http::Request for Asked<'_, '_> {
     }
 
     fn base(&self) -> &str {
-        self.base
+        self.uri.get(..self.base).unwrap_or(&self.uri)
     }
 
     fn path(&self) -> &str {
-        self.path
+        self.uri.get(self.base..).unwrap_or_default()
     }
 
     fn query(&self) -> Option<&str> {

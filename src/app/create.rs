@@ -69,7 +69,7 @@ fn receive(
     let body = request.body(limit).map_err(|error| problem::body(request, format, error, limit))?;
     let entry = match kind {
         Kind::Json => STUFF.read_json(&body),
-        Kind::Form => match Form::parse(&body) {
+        Kind::Form => match Form::parse_fields(&body, &STUFF.names()) {
             Ok(mut form) => Ok(STUFF.read_form(&mut form)),
             Err(error) => Err(format!("the form has {error}")),
         },

@@ -17,21 +17,46 @@ pub enum FormError {
     /// The same name twice: nobody could say which one was meant.
     #[error("the field \"{0}\" was sent twice")]
     Twice(String),
+    /// A name that nobody asked for.
+    #[error("the field \"{0}\", which is not one of the form's")]
+    Unknown(String),
+    /// More fields than any form or address of ours has.
+    #[error("more than {MOST_FIELDS} fields")]
+    TooMany,
 }
 
+/// Far more than any form or address of ours has: what a request costs must not grow with the square of its length.
+const MOST_FIELDS: usize = 16;
+
 impl Form {
-    /// Splits at `&` and `=`, then decodes `+` and `%XX`.
+    /// Splits at `&` and `=`, then decodes `+` and `%XX`. Names that mean nothing are kept: an address may carry marks of
+    /// others.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormError> {
+        Self::read(bytes, |_| true)
+    }
+
+    /// The same for a form that has these fields and no other.
+    pub fn parse_fields(bytes: &[u8], fields: &[&str]) -> Result<Self, FormError> {
+        Self::read(bytes, |name| fields.iter().any(|field| field.as_bytes() == name))
+    }
+
+    fn read(bytes: &[u8], is_known: impl Fn(&[u8]) -> bool) -> Result<Self, FormError> {
         let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let mut start = 0;
         for pair in bytes.split(|&byte| byte == b'&') {
             if !pair.is_empty() {
                 let equals = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
                 let name = decode(&pair[..equals], start)?;
-                let value = decode(pair.get(equals + 1..).unwrap_or_default(), start + equals + 1)?;
-                if pairs.iter().any(|(other, _)| *other == name) {
-                    return Err(FormError::Twice(String::from_utf8_lossy(&name).into_owned()));
+                if !is_known(&name) {
+                    return Err(FormError::Unknown(shown(&name)));
                 }
+                if pairs.iter().any(|(other, _)| *other == name) {
+                    return Err(FormError::Twice(shown(&name)));
+                }
+                if pairs.len() == MOST_FIELDS {
+                    return Err(FormError::TooMany);
+                }
+                let value = decode(pair.get(equals + 1..).unwrap_or_default(), start + equals + 1)?;
                 pairs.push((name, value));
             }
             start += pair.len() + 1;
@@ -49,6 +74,14 @@ impl Form {
         let at = self.0.iter().position(|(other, _)| other == name.as_bytes())?;
         Some(self.0.swap_remove(at).1)
     }
+}
+
+/// A name for a message: its beginning, if it is long.
+fn shown(name: &[u8]) -> String {
+    const ENOUGH: usize = 40;
+    let text = String::from_utf8_lossy(name);
+    let cut: String = text.chars().filter(|c| !c.is_control()).take(ENOUGH).collect();
+    if cut.chars().count() == ENOUGH { cut + "…" } else { cut }
 }
 
 /// Decodes one name or value that begins at byte `start` of the whole.
@@ -113,6 +146,19 @@ mod tests {
     #[test]
     fn a_field_sent_twice_is_refused_however_it_is_spelt() {
         assert_eq!(pairs("stuff=1&st%75ff=2"), Err(FormError::Twice("stuff".into())));
+    }
+
+    #[test]
+    fn a_field_that_is_not_the_forms_is_refused_at_once_and_their_number_is_bounded() {
+        let fields = ["stuff", "things"];
+        assert!(Form::parse_fields(b"stuff=1&things=2", &fields).is_ok());
+        assert_eq!(Form::parse_fields(b"stuff=1&x%3C=2&%", &fields), Err(FormError::Unknown("x<".into())));
+        let long = format!("{}=1", "n".repeat(1000));
+        let Err(FormError::Unknown(name)) = Form::parse_fields(long.as_bytes(), &fields) else { panic!() };
+        assert_eq!(name.chars().count(), 41);
+        let many: Vec<String> = (0..=MOST_FIELDS).map(|number| format!("f{number}=")).collect();
+        assert!(Form::parse(many[1..].join("&").as_bytes()).is_ok());
+        assert_eq!(Form::parse(many.join("&").as_bytes()), Err(FormError::TooMany));
     }
 
     #[test]

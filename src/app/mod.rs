@@ -13,9 +13,12 @@ mod health;
 pub mod http;
 mod investigation;
 mod json;
+#[cfg(test)]
+mod linear;
 mod list;
 mod model;
 mod negotiate;
+mod object;
 mod origin;
 mod problem;
 mod routes;

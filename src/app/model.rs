@@ -2,9 +2,8 @@
 //!
 //! A model is one [`Model`] value in one file (`stuff.rs`); form, validation, messages and JSON follow from it.
 
-use serde_json::Value;
-
 use super::form::Form;
+use super::object;
 
 /// A thing that can be entered and listed.
 pub struct Model {
@@ -49,6 +48,11 @@ impl Model {
         Entry { inputs: self.fields.iter().map(blank).collect() }
     }
 
+    /// What a form of this model may hold: its fields and its button.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.fields.iter().map(|field| field.name).chain([self.submit.0]).collect()
+    }
+
     /// From a posted form.
     pub fn read_form(&self, form: &mut Form) -> Entry {
         self.entry(|field| match String::from_utf8(form.take(field.name).unwrap_or_default()) {
@@ -62,14 +66,10 @@ impl Model {
 
     /// From a JSON object. What is not one is refused with the reason.
     pub fn read_json(&self, bytes: &[u8]) -> Result<Entry, String> {
-        let mut object = match serde_json::from_slice(bytes) {
-            Ok(Value::Object(object)) => object,
-            Ok(_) => return Err("the body is JSON, but not an object".into()),
-            Err(error) => return Err(format!("the body is not JSON: {error}")),
-        };
+        let mut object = object::read(bytes, &self.names())?;
         Ok(self.entry(|field| match object.remove(field.name) {
-            Some(Value::String(text)) => (text, None),
-            Some(_) => (String::new(), Some("This must be a string.".into())),
+            Some(object::Value::Text(text)) => (text, None),
+            Some(object::Value::Other) => (String::new(), Some("This must be a string.".into())),
             None => (String::new(), None),
         }))
     }

@@ -1,5 +1,6 @@
 //! A request that httpd hands to our handler.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
@@ -54,9 +55,14 @@ impl Request<'_> {
         self.text(self.rec().method).unwrap_or("-")
     }
 
-    /// The decoded path of the URL; empty if it is not UTF-8.
-    pub fn uri(&self) -> &str {
-        self.text(self.rec().uri).unwrap_or_default()
+    /// The decoded path of the URL; what is no UTF-8 in it as U+FFFD, which no page of ours has in its path.
+    pub fn uri(&self) -> Cow<'_, str> {
+        let uri = self.rec().uri;
+        if uri.is_null() {
+            return Cow::Borrowed("");
+        }
+        // SAFETY: a field of this request that ends in NUL and is not changed while the handler runs.
+        unsafe { CStr::from_ptr(uri) }.to_string_lossy()
     }
 
     /// After the question mark.
@@ -111,7 +117,7 @@ impl Request<'_> {
     /// it is a pattern, or no Location at all.
     pub fn location(&self) -> Option<&str> {
         // SAFETY: a request has a server, whose configuration outlives it.
-        unsafe { super::server::location_of(self.rec().server, self.uri()) }
+        unsafe { super::server::location_of(self.rec().server, &self.uri()) }
     }
 
     /// Reads the body up to `limit` bytes, whatever its framing.

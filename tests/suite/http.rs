@@ -37,7 +37,7 @@ fn methods(mpm: Mpm) {
             assert_eq!(reply.header("allow"), Some(allowed.as_str()), "{method}");
         }
     }
-    httpd.request("POST", "/dbtest/check", &[FORM], b"").expect(405);
+    httpd.request("POST", "/dbtest/health", &[FORM], b"").expect(405);
     httpd.get("/dbtest/nothing-here").expect(404);
     httpd.get("/dbtest").expect(301);
     assert_eq!(httpd.get("/dbtest?before=7").header("location"), Some("/dbtest/?before=7"));
@@ -257,4 +257,18 @@ fn bytes_that_are_no_text_in_the_request_do_no_harm() {
     let bytes = b"GET /dbtest/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: \xff\xfe\r\n\r\n";
     let answer = client::exchange(httpd.port, bytes, Duration::from_secs(10)).unwrap();
     assert_eq!(parse(&answer, false).unwrap().status, 200);
+}
+
+/// A path that is no text is no page of ours, and never the list.
+#[test]
+fn a_path_that_is_no_text_is_not_found() {
+    let database = Database::new(Kind::Sqlite);
+    let httpd = Httpd::builder(Mpm::Event).location("/dbtest", &database.directive()).start();
+    for path in ["/dbtest/%ff", "/dbtest/check%ff", "/dbtest/%c3%28"] {
+        httpd.get(path).expect(404);
+    }
+    let twice = br#"{"stuff":"a","stuff":"b","things":"c"}"#;
+    httpd.request("POST", "/dbtest/", &[("Content-Type", "application/json")], twice).expect(400);
+    httpd.post("/dbtest/", &[("stuff", "a"), ("things", "b"), ("colour", "red")]).expect(400).expect_text("colour");
+    assert!(database.rows().is_empty());
 }
