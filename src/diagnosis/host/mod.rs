@@ -2,8 +2,10 @@
 //! path, ACLs, mounts. Knows no kind.
 
 pub mod acl;
+pub mod labels;
 pub mod mounts;
 pub mod path;
 pub mod path_fixes;
 pub mod posix;
 pub mod process;
+pub mod security;

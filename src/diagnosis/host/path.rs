@@ -64,8 +64,8 @@ pub enum Trouble {
         mount: PathBuf,
         only_here: bool,
     },
-    /// SELinux refuses what the modes allow: the label found.
-    Selinux(String),
+    /// SELinux refuses what the modes allow: the label, unless that is kept from this process as well.
+    Selinux(Option<String>),
     /// AppArmor (or another security module, or the file server) refuses what the modes allow.
     Refused,
     /// The system gave another error.
@@ -227,6 +227,9 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
                     }
                     (Some(libc::ENOENT), None) => (next, Trouble::Missing),
                     (Some(libc::ENAMETOOLONG), _) => (next, Trouble::TooLong),
+                    // the directory may be searched, and lstat(2) asks for nothing more of the modes
+                    (Some(libc::EACCES), _) if who.confined_type().is_some() => (next, Trouble::Selinux(None)),
+                    (Some(libc::EACCES), _) => (next, Trouble::Refused),
                     _ => (next, Trouble::Other),
                 };
                 return obstacle(&at, &queue, trouble, errno, None);
@@ -307,7 +310,7 @@ fn denied(seen: &Seen, bit: u32, errno: i32, who: &Who) -> Trouble {
             }
         }
         libc::EACCES | libc::EPERM => match (who.confined_type(), &seen.label) {
-            (Some(_), label) => Trouble::Selinux(label.clone().unwrap_or_else(|| "no label".into())),
+            (Some(_), label) => Trouble::Selinux(label.clone()),
             (None, _) => Trouble::Refused,
         },
         _ => Trouble::Other,
@@ -371,7 +374,14 @@ impl Obstacle {
             }
             Trouble::Selinux(label) => {
                 let domain = who.confined_type().unwrap_or("httpd");
-                format!("SELinux does not let {domain} use {at}, labelled {label}, though its modes would{seen}")
+                match label {
+                    Some(label) => {
+                        format!(
+                            "SELinux does not let {domain} use {at}, labelled {label}, though its modes would{seen}"
+                        )
+                    }
+                    None => format!("SELinux does not let {domain} even look at {at}, nor at its label"),
+                }
             }
             Trouble::Refused => match &who.apparmor {
                 Some(profile) => format!("AppArmor's profile {profile} refuses {at}, though its modes would not{seen}"),

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::labels;
 use super::path::{Need, Obstacle, Seen, Trouble};
 use crate::diagnosis::host::process::Who;
 use crate::diagnosis::report::{Fix, FixKind, Then};
@@ -100,7 +101,7 @@ fn lines(obstacle: &Obstacle, bits: u32, who: &Who) -> Option<(Vec<String>, Then
             let (lines, then) = sandbox(obstacle, mount, who);
             Some((and_rights(lines, obstacle, who), then))
         }
-        Trouble::Selinux(_) => only(relabel(obstacle, who)),
+        Trouble::Selinux(_) => relabel(obstacle, who).map(|lines| (lines, Then::None)),
         Trouble::Refused => apparmor(obstacle, who).map(|lines| (lines, Then::None)),
         _ => None,
     }
@@ -222,8 +223,8 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-/// The label that httpd may use, put down in the policy and on the files.
-fn relabel(obstacle: &Obstacle, who: &Who) -> String {
+/// The label that httpd may use, put down in the policy and on the files; `None` where no label of its own helps.
+fn relabel(obstacle: &Obstacle, who: &Who) -> Option<Vec<String>> {
     let mount = super::mounts::of(&who.mounts, &obstacle.at);
     let boolean = match mount.map_or("", |mount| mount.kind.as_str()) {
         "nfs" | "nfs4" => Some("httpd_use_nfs"),
@@ -232,45 +233,22 @@ fn relabel(obstacle: &Obstacle, who: &Who) -> String {
         _ => None,
     };
     if let Some(boolean) = boolean.filter(|name| who.boolean(name) != Some(true)) {
-        return format!("setsebool -P {boolean} on");
+        return Some(vec![format!("setsebool -P {boolean} on")]);
     }
     let directory = match obstacle.need {
-        Need::Directory => obstacle.path.clone(),
-        _ => parent(&obstacle.path).to_owned(),
+        Need::Directory => &*obstacle.real,
+        _ => parent(&obstacle.real),
     };
-    let (kind, directory) = match obstacle.need {
-        Need::Socket => ("postgresql_var_run_t", directory),
-        Need::Read => ("httpd_sys_content_t", directory),
-        _ => ("httpd_sys_rw_content_t", directory),
+    let mut lines = match obstacle.need {
+        Need::Socket => vec![labels::tree(labels::SOCKET, directory)],
+        _ if labels::is_private(directory) || labels::is_shared(directory) => return None,
+        _ => vec![labels::tree(labels::DATA, directory)],
     };
-    if obstacle.need == Need::Socket && is_standard_socket_directory(&directory) {
-        return format!("restorecon -Rv {}", quote(&directory));
+    // what SELinux hides has modes as well
+    if obstacle.seen.is_none() || obstacle.at != obstacle.path {
+        lines.extend(beyond(obstacle, who));
     }
-    label(&directory, kind)
-}
-
-/// The commands that give a directory, and all that comes into it, a label of SELinux.
-pub fn label(directory: &Path, kind: &str) -> String {
-    let pattern = quote(Path::new(&format!("{}(/.*)?", escape_regex(directory))));
-    format!(
-        "semanage fcontext -a -t {kind} {pattern} || semanage fcontext -m -t {kind} {pattern}\nrestorecon -Rv {}",
-        quote(directory)
-    )
-}
-
-fn is_standard_socket_directory(directory: &Path) -> bool {
-    [Path::new("/run/postgresql"), Path::new("/var/run/postgresql")].contains(&directory)
-}
-
-fn escape_regex(path: &Path) -> String {
-    let mut out = String::new();
-    for c in path.to_string_lossy().chars() {
-        if ".^$*+?()[]{}|\\".contains(c) {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
+    Some(lines)
 }
 
 /// The rule that Debian's and Ubuntu's profiles read from their local/ file; `k` is for SQLite's locks.

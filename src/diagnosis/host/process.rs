@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::mounts::{self, Mount};
+use super::security::{Mode, Security, is_unconfined, selinux_type};
 use crate::diagnosis::Circumstances;
 use crate::diagnosis::report::Step;
 use crate::diagnosis::report::builder::Trial;
@@ -29,8 +30,8 @@ pub struct Who {
     pub groups: Vec<(u32, String)>,
     /// The SELinux domain, e.g. "system_u:system_r:httpd_t:s0"; `None` where SELinux is off.
     pub domain: Option<String>,
-    /// SELinux enforces its policy.
-    pub enforcing: bool,
+    /// Whether SELinux enforces its policy.
+    pub mode: Mode,
     /// The AppArmor profile, e.g. "/usr/sbin/apache2 (enforce)".
     pub apparmor: Option<String>,
     /// Effective capabilities, as bits.
@@ -83,8 +84,8 @@ impl Who {
             user: names.user(uid),
             group: names.group(gid),
             groups,
-            domain: security.domain,
-            enforcing: security.enforcing,
+            domain: security.context,
+            mode: security.mode,
             apparmor: security.apparmor,
             capabilities: hexadecimal(&status, "CapEff:").unwrap_or(0),
             // a process without a free descriptor cannot open its /proc
@@ -114,12 +115,20 @@ impl Who {
         !self.is_in_group(gid) && self.names.is_member(gid, &self.user)
     }
 
-    /// The SELinux type of the domain ("httpd_t"), when SELinux enforces.
+    /// The SELinux type of the domain ("httpd_t"), where SELinux may refuse it something.
     pub fn confined_type(&self) -> Option<&str> {
-        if !self.enforcing {
-            return None;
+        let kind = self.domain.as_deref().filter(|_| self.mode.may_refuse()).and_then(selinux_type);
+        kind.filter(|kind| !is_unconfined(kind))
+    }
+
+    /// What is known of SELinux where it is not the cause; `None` where nothing can be said against it.
+    pub fn selinux_excluded(&self) -> Option<&'static str> {
+        match (&self.domain, self.confined_type()) {
+            (None, _) => Some("SELinux: this process has no context"),
+            (Some(_), Some(_)) => None,
+            (Some(_), None) if self.mode == Mode::Permissive => Some("SELinux: permissive"),
+            (Some(_), None) => Some("SELinux: this domain is not confined"),
         }
-        self.domain.as_deref().and_then(selinux_type).filter(|name| *name != "unconfined_t")
     }
 
     /// A SELinux boolean, as it is in force; `None` where there is no such boolean.
@@ -155,7 +164,7 @@ impl Who {
         }
         if let Some(domain) = &self.domain {
             facts.push(("selinux_domain", domain.clone()));
-            facts.push(("selinux_enforcing", self.enforcing.to_string()));
+            facts.push(("selinux_mode", self.mode.words().to_owned()));
         }
         if let Some(profile) = &self.apparmor {
             facts.push(("apparmor", profile.clone()));
@@ -181,8 +190,7 @@ impl Who {
             list(self.groups.iter().map(|(_, name)| name.clone()))
         );
         if let Some(domain) = &self.domain {
-            let mode = if self.enforcing { "enforcing" } else { "permissive" };
-            text.push_str(&format!("; SELinux {domain}, {mode}"));
+            text.push_str(&format!("; SELinux {domain}, {}", self.mode.words()));
         }
         if let Some(profile) = &self.apparmor {
             text.push_str(&format!("; AppArmor {profile}"));
@@ -239,33 +247,6 @@ impl Names {
     pub fn group(&self, gid: u32) -> String {
         name(&self.group, gid).unwrap_or_else(|| gid.to_string())
     }
-}
-
-/// What a security module says about this process.
-struct Security {
-    domain: Option<String>,
-    enforcing: bool,
-    apparmor: Option<String>,
-}
-
-impl Security {
-    fn read(root: &Path) -> Self {
-        let label = read(root, "proc/self/attr/current");
-        let label = label.trim_end_matches(['\0', '\n']).to_owned();
-        let selinux = root.join("sys/fs/selinux/enforce").exists();
-        let enforcing = selinux && read(root, "sys/fs/selinux/enforce").trim() == "1";
-        let labelled = !label.is_empty() && label != "unconfined" && label != "kernel";
-        Self {
-            domain: (selinux && labelled).then(|| label.clone()),
-            enforcing,
-            apparmor: (!selinux && labelled).then_some(label),
-        }
-    }
-}
-
-/// The type of a SELinux context "user:role:type:level".
-pub fn selinux_type(context: &str) -> Option<&str> {
-    context.split(':').nth(2)
 }
 
 /// An absent or unreadable file is no evidence: empty.
@@ -374,7 +355,7 @@ mod tests {
     fn without_selinux_there_is_no_domain() {
         let root = tempfile::tempdir().unwrap();
         let who = Who::look_below(root.path());
-        assert_eq!((who.domain.as_deref(), who.enforcing, who.apparmor.as_deref()), (None, false, None));
+        assert_eq!((who.domain.as_deref(), who.confined_type(), who.apparmor.as_deref()), (None, None, None));
         assert_eq!(who.user, who.uid.to_string());
     }
 

@@ -98,7 +98,8 @@ fn refusal(cause: &Cause) -> Refusal {
 }
 
 fn reached(subject: &Subject, error: &Error, who: &Who) -> Finding {
-    let around = crate::diagnosis::postgresql::gather::login::around(std::path::Path::new("/"), subject, who, false);
+    let mut around =
+        crate::diagnosis::postgresql::gather::login::around(std::path::Path::new("/"), subject, who, false);
     match &subject.place {
         Place::Socket(dir) => {
             let path = dir.join(format!(".s.PGSQL.{}", subject.port));
@@ -106,6 +107,10 @@ fn reached(subject: &Subject, error: &Error, who: &Who) -> Finding {
         }
         Place::Tcp { address, .. } => {
             let ip = address.unwrap_or([0, 0, 0, 0].into());
+            let forbidden = refusal(&error.cause) == Refusal::Errno(libc::EACCES);
+            around.route_allows = address.filter(|_| forbidden).and_then(|ip| {
+                crate::diagnosis::postgresql::gather::probes::connects_by_udp(SocketAddr::new(ip, subject.port))
+            });
             reach::tcp(subject, &[(SocketAddr::new(ip, subject.port), refusal(&error.cause))], &around)
         }
     }

@@ -87,7 +87,7 @@ entries! {
         "Allow it with ReadWritePaths= in the unit, and restart.";
     SELINUX = "DBT0460": "SELinux refuses what the modes allow",
         "The domain of httpd may only use files with labels made for it.",
-        "Modes and lists say yes, access(2) says EACCES, /sys/fs/selinux/enforce is 1; the label is no httpd_sys_rw_content_t.",
+        "Modes, lists and mounts say yes, the kernel says EACCES, and this process has a SELinux context that is confined.",
         "Label the directory for httpd with semanage fcontext and restorecon, or set the boolean for this kind of file system. Never switch SELinux off.";
     REFUSED = "DBT0461": "Refused though the modes allow it",
         "AppArmor, another security module, or the server of a network file system (root_squash) refuses.",

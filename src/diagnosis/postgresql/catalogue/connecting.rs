@@ -84,7 +84,8 @@ pub static ENTRIES: &[Entry] = &[
         "DBT0406",
         "SELinux forbids httpd to connect",
         "httpd's domain may not open network connections to databases.",
-        "connect gives EACCES and SELinux is enforcing.",
+        "connect gives EACCES, this process has a confined SELinux context, and a UDP socket, which the rule does not bind, \
+         connects to the same address.",
         "setsebool -P httpd_can_network_connect_db 1; another port than 5432 needs a label too.",
     ),
     entry(

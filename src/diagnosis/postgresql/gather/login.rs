@@ -358,8 +358,9 @@ pub fn around(root: &Path, subject: &Subject, who: &Who, asks: bool) -> Surround
     Surroundings {
         neighbours,
         postgres_ports,
-        selinux_enforcing: who.enforcing,
-        domain: who.domain.clone().unwrap_or_default(),
+        confined: who.confined_type().map(str::to_owned),
+        database_boolean: who.boolean("httpd_can_network_connect_db"),
+        route_allows: None,
         gateway,
         gateway_speaks: asks && gateway.is_some_and(|ip| probes::speaks_postgresql(SocketAddr::new(ip, subject.port))),
     }
@@ -374,7 +375,7 @@ fn refusal(cause: &Cause) -> Refusal {
 }
 
 fn reach_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, all: &[Attempt], trial: &mut Trial) -> Finding {
-    let around = surroundings(scene, subject);
+    let mut around = surroundings(scene, subject);
     for socket in around.neighbours.living() {
         trial.fact("socket_found", socket.dir.join(format!(".s.PGSQL.{}", socket.port)).display().to_string());
     }
@@ -394,6 +395,11 @@ fn reach_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, all: &[Atte
         .collect();
     for (address, refusal) in &tried {
         trial.fact("tried", format!("{address}: {}", describe(*refusal)));
+    }
+    let forbidden = tried.iter().find(|(_, refusal)| *refusal == Refusal::Errno(libc::EACCES));
+    around.route_allows = forbidden.and_then(|(address, _)| probes::connects_by_udp(*address));
+    if let Some(allows) = around.route_allows {
+        trial.fact("udp_socket_connects", allows);
     }
     reach::tcp(subject, &tried, &around)
 }

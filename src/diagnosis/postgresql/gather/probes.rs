@@ -203,3 +203,15 @@ pub fn databases(subject: &Subject) -> Vec<String> {
         .map(|(facts, name)| facts.databases.into_iter().chain([name]).collect())
         .unwrap_or_default()
 }
+/// Whether a UDP socket connects there: routes bind it as they do TCP, and nothing is sent. `None` where it failed for
+/// another reason.
+pub fn connects_by_udp(address: SocketAddr) -> Option<bool> {
+    use rustix::net::{AddressFamily, SocketType};
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket(family, SocketType::DGRAM, None).ok()?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) => Some(true),
+        Err(rustix::io::Errno::ACCESS) => Some(false),
+        Err(_) => None,
+    }
+}

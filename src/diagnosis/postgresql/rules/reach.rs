@@ -27,10 +27,12 @@ pub struct Surroundings {
     pub neighbours: Neighbours,
     /// Those of `neighbours.likely_ports()` that answered as PostgreSQL does.
     pub postgres_ports: BTreeSet<u16>,
-    /// /sys/fs/selinux/enforce is 1.
-    pub selinux_enforcing: bool,
-    /// /proc/self/attr/current.
-    pub domain: String,
+    /// The type of this process' domain, where SELinux may refuse it something.
+    pub confined: Option<String>,
+    /// Whether the boolean httpd_can_network_connect_db is on, where that can be read.
+    pub database_boolean: Option<bool>,
+    /// A UDP socket, which SELinux's rule about ports does not bind, connects where TCP gave EACCES: no route forbids it.
+    pub route_allows: Option<bool>,
     /// The next machine on the way out, which for a container is its host.
     pub gateway: Option<IpAddr>,
     /// It answers on the configured port as PostgreSQL does.
@@ -81,26 +83,8 @@ pub fn describe(refusal: Refusal) -> String {
 
 fn forbidden(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
     let target = address.ip();
-    if around.selinux_enforcing {
-        let port = subject.port;
-        let boolean = "setsebool -P httpd_can_network_connect_db 1";
-        let found = finding(
-            "DBT0406",
-            format!(
-                "SELinux forbids this httpd (domain {}) to connect to {} over the network",
-                if around.domain.is_empty() { "unknown" } else { &around.domain },
-                subject.server()
-            ),
-        )
-        .not("not pg_hba.conf and not the firewall: connect(2) itself was denied with EACCES, SELinux is enforcing");
-        return if port == 5432 {
-            found.sure(FixKind::Shell, "a root shell on this machine", boolean, Then::None)
-        } else {
-            let label = format!(
-                "{boolean} && (semanage port -a -t postgresql_port_t -p tcp {port} || semanage port -m -t postgresql_port_t -p tcp {port})"
-            );
-            found.sure(FixKind::Shell, "a root shell on this machine", label, Then::None)
-        };
+    if let Some(domain) = around.confined.as_deref().filter(|_| around.route_allows != Some(false)) {
+        return forbidden_by_selinux(subject, domain, around);
     }
     finding(
         "DBT0407",
@@ -114,7 +98,46 @@ fn forbidden(subject: &Subject, address: SocketAddr, around: &Surroundings) -> F
         format!("ip route del prohibit {target}"),
         Then::None,
     )
-    .not("not SELinux: /sys/fs/selinux/enforce does not say 1")
+}
+
+/// SELinux lets a domain connect to ports by their labels. Which port has which is in the policy, not to be read here.
+fn forbidden_by_selinux(subject: &Subject, domain: &str, around: &Surroundings) -> Finding {
+    let port = subject.port;
+    let boolean = "setsebool -P httpd_can_network_connect_db 1";
+    let label = format!(
+        "semanage port -a -t postgresql_port_t -p tcp {port} || semanage port -m -t postgresql_port_t -p tcp {port}"
+    );
+    let (why, text) = match (port, around.database_boolean) {
+        (5432, _) => ("the boolean httpd_can_network_connect_db is off".to_owned(), boolean.to_owned()),
+        (_, Some(true)) => (format!("port {port} has not the label postgresql_port_t"), label),
+        (_, _) => (
+            format!("port {port} has not the label postgresql_port_t, or httpd_can_network_connect_db is off"),
+            format!("{boolean}\n{label}"),
+        ),
+    };
+    let route_allows = around.route_allows == Some(true);
+    let fix = Fix {
+        // the label of a port that belongs to another service is not narrow
+        sure: route_allows && (port == 5432 || !has_another_label(port)),
+        kind: FixKind::Shell,
+        place: "a root shell on this machine".into(),
+        text,
+        then: Then::None,
+    };
+    let found = finding(
+        "DBT0406",
+        format!("SELinux does not let {domain} connect to {} over the network: {why}", subject.server()),
+    )
+    .fix(fix);
+    match route_allows {
+        true => found.not("not a route that forbids it: a UDP socket connects to the same address"),
+        false => found,
+    }
+}
+
+/// Ports that the reference policy labels for other services.
+fn has_another_label(port: u16) -> bool {
+    matches!(port, 0..=1023 | 3128 | 3306 | 5353 | 6379 | 8000 | 8008 | 8009 | 8080 | 8118 | 8123 | 8443 | 9000 | 10001..=10010 | 11211)
 }
 
 fn filtered_here(subject: &Subject, address: SocketAddr) -> Finding {
@@ -398,10 +421,15 @@ mod tests {
     }
 
     #[test]
-    fn selinux_is_named_when_it_enforces() {
-        let around = Surroundings { selinux_enforcing: true, domain: "httpd_t".into(), ..Surroundings::default() };
-        let found = tcp(&over_tcp(), &[attempt("127.0.0.1", libc::EACCES)], &around);
-        assert_eq!(found.id, "DBT0406");
+    fn selinux_is_named_where_the_route_allows_it() {
+        let refused = |around: &Surroundings| tcp(&over_tcp(), &[attempt("127.0.0.1", libc::EACCES)], around);
+        let confined =
+            |route_allows| Surroundings { confined: Some("httpd_t".into()), route_allows, ..Surroundings::default() };
+        let found = refused(&confined(Some(true)));
+        assert_eq!((found.id, found.fixes[0].sure), ("DBT0406", true));
         assert_eq!(found.fixes[0].text, "setsebool -P httpd_can_network_connect_db 1");
+        assert!(!refused(&confined(None)).fixes[0].sure, "nothing excludes a route");
+        assert_eq!(refused(&confined(Some(false))).id, "DBT0407", "UDP is refused as well: a route");
+        assert_eq!(refused(&Surroundings::default()).id, "DBT0407");
     }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::reach::{Refusal, Surroundings, describe};
 use crate::database::postgresql::settings::Host;
-use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble, first_obstacle};
 use crate::diagnosis::host::path_fixes::cure;
+use crate::diagnosis::host::{labels, mounts};
 use crate::diagnosis::postgresql::gather::neighbours::SocketFile;
 use crate::diagnosis::postgresql::quote::shell;
 use crate::diagnosis::postgresql::rules::refused::{not_on_this_machine, start, start_command};
@@ -81,7 +81,7 @@ fn blocked(subject: &Subject, dir: &Path, obstacle: &Obstacle, around: &Surround
     match &obstacle.trouble {
         Trouble::Missing | Trouble::Dangling(_) if obstacle.is_last() => no_socket(subject, dir, around),
         Trouble::Missing | Trouble::Dangling(_) => no_directory(subject, dir, obstacle, around, who),
-        Trouble::Selinux(_) | Trouble::Refused => denied(&obstacle.path, who),
+        Trouble::Selinux(_) | Trouble::Refused => denied(&obstacle.real, who),
         Trouble::TooLong => too_long(subject, &obstacle.path),
         Trouble::WrongType(_) | Trouble::NotADirectory(_) => {
             let found = finding("DBT0430", format!("{}: no PostgreSQL socket can be there", obstacle.sentence(who)))
@@ -249,22 +249,13 @@ fn nobody_listens(subject: &Subject, path: &Path, around: &Surroundings) -> Find
 
 /// Modes allow it; a security module does not.
 fn denied(path: &Path, who: &Who) -> Finding {
-    let dir = path.parent().unwrap_or(path).display().to_string();
+    let dir = path.parent().unwrap_or(path);
     match (who.confined_type(), &who.apparmor) {
         (Some(domain), _) => finding(
             "DBT0427",
             format!("SELinux does not let {domain} connect to the socket {}, though its modes would", path.display()),
         )
-        .sure(
-            FixKind::Shell,
-            "a root shell on this machine",
-            format!(
-                "semanage fcontext -a -t postgresql_var_run_t {} && restorecon -Rv {}",
-                shell(&format!("{dir}(/.*)?")),
-                shell(&dir)
-            ),
-            Then::None,
-        )
+        .sure(FixKind::Shell, "a root shell on this machine", labels::tree(labels::SOCKET, dir), Then::None)
         .maybe(FixKind::Shell, "a root shell on this machine", "ausearch -m avc -ts recent", Then::None),
         (None, profile) => finding(
             "DBT0427",

@@ -55,7 +55,9 @@ impl Files {
         let file = first_obstacle(path, need, who);
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| match &file {
             // what lies behind a closed directory cannot be resolved, but it goes on from there
-            Some(found) if matches!(found.trouble, Trouble::NotSearchable | Trouble::Missing) => found.real.clone(),
+            Some(found) if matches!(found.trouble, Trouble::NotSearchable | Trouble::Missing | Trouble::Selinux(_)) => {
+                found.real.clone()
+            }
             Some(Obstacle { at, trouble: Trouble::Dangling(target), .. })
                 if file.as_ref().is_some_and(Obstacle::is_last) =>
             {

@@ -8,10 +8,10 @@ use super::super::catalogue as id;
 use super::super::evidence::Evidence;
 use super::{Verdict, excluded, maybe, name_file, primary, relocate, sql, verdict};
 use crate::database::Stage;
-use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble};
 use crate::diagnosis::host::path_fixes::{self, quote, word};
 use crate::diagnosis::host::process::Who;
+use crate::diagnosis::host::{labels, mounts};
 use crate::diagnosis::report::{Fix, Then};
 use crate::diagnosis::sqlite::gather::files::{Files, is_about_the_path};
 
@@ -231,6 +231,9 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
     if !about_rights {
         return None;
     }
+    if let Some(found) = only_opening(evidence) {
+        return Some(found);
+    }
     if let Some(seen) = &files.sticky {
         let cause = format!(
             "{} belongs to {}, in a directory whose sticky bit keeps {} from removing it",
@@ -248,6 +251,30 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
         return Some(verdict(failure.stage.max(Stage::Reach), id::NO_INODES, cause, fixes, excluded(evidence)));
     }
     None
+}
+
+/// SELinux may allow all that access(2) asks for, and refuse open(2), or a lock.
+fn only_opening(evidence: &Evidence) -> Option<Verdict> {
+    let (who, files) = (&evidence.who, &evidence.files);
+    let domain = who.confined_type().filter(|_| evidence.errno() == Some(libc::EACCES) && files.sticky.is_none())?;
+    let label = files.seen.as_ref().and_then(|seen| seen.label.clone());
+    let cause = format!(
+        "SELinux does not let {domain} open {}, labelled {}: the system says EACCES where modes, lists and mounts allow it",
+        files.real.display(),
+        label.as_deref().unwrap_or("so that it cannot be seen")
+    );
+    let obstacle = Obstacle {
+        at: files.real.clone(),
+        path: files.real.clone(),
+        real: files.real.clone(),
+        need: Need::ReadWrite,
+        trouble: Trouble::Selinux(label),
+        errno: evidence.errno(),
+        seen: files.seen.clone(),
+    };
+    let fix = path_fixes::cure(&[obstacle], who);
+    let fixes = fix.map_or_else(|| relocate::moved(evidence), |fix| vec![fix]);
+    Some(verdict(Stage::Reach, id::SELINUX, cause, fixes, Vec::new()))
 }
 
 /// A journal that must be rolled back by somebody who may.
@@ -315,8 +342,12 @@ fn plain_sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
 
 /// One fix for all that is in the way, so that it works once it is applied.
 fn cures(evidence: &Evidence) -> Vec<Fix> {
-    let here = path_fixes::cure(&evidence.files.obstacles(), &evidence.who);
+    let obstacles = evidence.files.obstacles();
+    let labelled = obstacles.iter().any(|obstacle| matches!(obstacle.trouble, Trouble::Selinux(_)));
+    let here = path_fixes::cure(&obstacles, &evidence.who);
     match &evidence.files.shared {
+        // where no label of its own helps: in a home, say
+        None if here.is_none() && labelled => relocate::moved(evidence),
         None => here.into_iter().collect(),
         Some(shared) => {
             let mut fixes = relocate::away(evidence);
@@ -333,11 +364,7 @@ fn other_causes(evidence: &Evidence) -> Vec<String> {
     let troubles: Vec<&Trouble> = files.file.iter().chain(&files.directory).map(|found| &found.trouble).collect();
     let has = |wanted: fn(&Trouble) -> bool| troubles.iter().any(|trouble| wanted(trouble));
     if !has(|trouble| matches!(trouble, Trouble::Selinux(_))) {
-        list.push(match (&evidence.who.domain, evidence.who.enforcing) {
-            (None, _) => "SELinux: not in this kernel".into(),
-            (Some(_), false) => "SELinux: not enforcing".into(),
-            (Some(_), true) => "SELinux: the modes alone forbid it already".into(),
-        });
+        list.extend(evidence.who.selinux_excluded().map(String::from));
     }
     if !has(|trouble| matches!(trouble, Trouble::ReadOnly { .. })) {
         list.push("a read-only file system: mounted read-write".into());

@@ -101,11 +101,7 @@ fn excluded(evidence: &Evidence) -> Vec<String> {
     if evidence.files.file.is_none() && evidence.files.directory.is_none() {
         list.push(format!("permissions: {} may use the file and its directory", who.user));
     }
-    match (&who.domain, who.enforcing) {
-        (None, _) => list.push("SELinux: not in this kernel".into()),
-        (Some(_), false) => list.push("SELinux: not enforcing".into()),
-        (Some(_), true) => {}
-    }
+    list.extend(who.selinux_excluded().map(String::from));
     if let Some(space) = evidence.files.space.filter(|space| space.free > 0) {
         list.push(format!("a full disk: {} free", size(space.free)));
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::super::evidence::Evidence;
 use super::{encoded, maybe, name_file};
+use crate::diagnosis::host::labels;
 use crate::diagnosis::host::path::Trouble;
 use crate::diagnosis::host::path_fixes::{self, quote, word};
 use crate::diagnosis::report::{Fix, Then};
@@ -120,7 +121,7 @@ fn directory(evidence: &Evidence) -> Vec<String> {
         quote(directory)
     )];
     if evidence.who.domain.is_some() {
-        lines.push(path_fixes::label(directory, "httpd_sys_rw_content_t"));
+        lines.push(labels::tree(labels::DATA, directory));
     }
     if evidence.files.home.read_only
         && let Some(unit) = &evidence.who.unit

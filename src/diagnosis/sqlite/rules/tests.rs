@@ -96,15 +96,15 @@ fn selinux_forbids_to_write_cure_not_run_here() {
     let mut evidence = evidence(Stage::Write, ffi::SQLITE_READONLY, None);
     evidence.who = who;
     let label = "unconfined_u:object_r:httpd_sys_content_t:s0";
-    evidence.files.file = Some(refused(FILE, Need::ReadWrite, Trouble::Selinux(label.into())));
-    evidence.files.directory = Some(refused("/srv/app", Need::Directory, Trouble::Selinux(label.into())));
+    evidence.files.file = Some(refused(FILE, Need::ReadWrite, Trouble::Selinux(Some(label.into()))));
+    evidence.files.directory = Some(refused("/srv/app", Need::Directory, Trouble::Selinux(Some(label.into()))));
     let finding = named(&evidence, Stage::Reach, "DBT0460");
     assert!(finding.cause.contains("httpd_t") && finding.cause.contains("httpd_sys_content_t"), "{}", finding.cause);
     let fix = &finding.fixes[0];
     assert_eq!(
         fix.text,
-        "semanage fcontext -a -t httpd_sys_rw_content_t '/srv/app(/.*)?' || semanage fcontext -m -t \
-         httpd_sys_rw_content_t '/srv/app(/.*)?'\nrestorecon -Rv /srv/app"
+        "semanage fcontext -a -t httpd_var_lib_t '/srv/app(/.*)?' || semanage fcontext -m -t \
+         httpd_var_lib_t '/srv/app(/.*)?'\nrestorecon -Rv /srv/app"
     );
     assert!(fix.sure && fix.then == Then::None);
     note("SQF-25");
@@ -116,7 +116,8 @@ fn selinux_on_nfs_takes_a_boolean_cure_not_run_here() {
     let file = "/mnt/nfs/site.db";
     let mut evidence = evidence(Stage::Reach, ffi::SQLITE_CANTOPEN, Some(libc::EACCES));
     evidence.who = who;
-    evidence.files.file = Some(refused(file, Need::ReadWrite, Trouble::Selinux("system_u:object_r:nfs_t:s0".into())));
+    evidence.files.file =
+        Some(refused(file, Need::ReadWrite, Trouble::Selinux(Some("system_u:object_r:nfs_t:s0".into()))));
     let finding = named(&evidence, Stage::Reach, "DBT0460");
     assert_eq!(finding.fixes[0].text, "setsebool -P httpd_use_nfs on");
 }
