@@ -8,10 +8,10 @@ use super::super::catalogue as id;
 use super::super::evidence::Evidence;
 use super::{Verdict, excluded, maybe, name_file, primary, relocate, sql, verdict};
 use crate::database::Stage;
+use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble};
 use crate::diagnosis::host::path_fixes::{self, quote, word};
 use crate::diagnosis::host::process::Who;
-use crate::diagnosis::host::{labels, mounts};
 use crate::diagnosis::report::{Fix, Then};
 use crate::diagnosis::sqlite::gather::files::{Files, is_about_the_path};
 

@@ -9,10 +9,11 @@ use openssl::x509::X509;
 
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::settings::RootCert;
-use crate::diagnosis::host::path::{Need, first_obstacle};
-use crate::diagnosis::host::path_fixes::cure;
+use crate::diagnosis::host::path::{Need, Obstacle, Trouble, first_obstacle};
+use crate::diagnosis::host::{labels, path_fixes};
 use crate::diagnosis::postgresql::quote::shell;
 use crate::diagnosis::postgresql::subject::Subject;
+use crate::diagnosis::report::Fix;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::{Finding, FixKind, Then, Who};
 
@@ -32,24 +33,61 @@ pub(super) fn files(subject: &Subject, who: &Who) -> Option<Finding> {
     for (key, path) in named {
         let Some(path) = path else { continue };
         if let Some(obstacle) = first_obstacle(path, Need::Read, who) {
-            let mut found = finding("DBT0610", format!("The file of {key} cannot be read: {}", obstacle.sentence(who)))
+            let found = finding("DBT0610", format!("The file of {key} cannot be read: {}", obstacle.sentence(who)))
                 .not("not the certificate as such: it was not even read");
-            if key == "sslkey" {
-                let group = shell(&who.group);
-                let file = shell(&path.display().to_string());
-                found = found.sure(
-                    FixKind::Shell,
-                    "a root shell on this machine",
-                    format!("chown root:{group} {file} && chmod 640 {file}"),
-                    Then::None,
-                );
-            } else if let Some(fix) = cure(&[obstacle], who) {
-                found.fixes.push(fix);
-            }
-            return Some(found);
+            return Some(readable(subject, who, key, &obstacle).into_iter().fold(found, Draft::fix));
         }
     }
     root.and_then(|path| no_certificate(subject, path)).or_else(|| key_trouble(subject, who))
+}
+
+/// What makes a file readable for this process, and opens nothing else.
+fn readable(subject: &Subject, who: &Who, key: &str, obstacle: &Obstacle) -> Vec<Fix> {
+    let group = shell(&who.group);
+    let file = shell(&obstacle.real.display().to_string());
+    let handed_over = format!("chown root:{group} {file} && chmod 640 {file}");
+    match (&obstacle.trouble, obstacle.is_last()) {
+        (Trouble::Selinux(_), true) => {
+            let mut lines = vec![labels::file(labels::CERTIFICATE, &obstacle.real)];
+            if obstacle.seen.is_none() {
+                lines.push(format!("{} test -r {file} || {{ {handed_over}; }}", who.run_as()));
+            }
+            vec![path_fixes::shell(lines.join("\n"), Then::None)]
+        }
+        (Trouble::NotReadable | Trouble::AclMask, true) if key == "sslkey" => {
+            vec![path_fixes::shell(handed_over, Then::None)]
+        }
+        // a directory that is closed to httpd holds more than this file
+        (Trouble::Selinux(_) | Trouble::NotSearchable, false) => elsewhere(subject, who, key, obstacle),
+        _ => path_fixes::cure(std::slice::from_ref(obstacle), who).into_iter().collect(),
+    }
+}
+
+/// A copy where the policies have certificates and keys, for the server's group alone, and the directive for it.
+fn elsewhere(subject: &Subject, who: &Who, key: &str, obstacle: &Obstacle) -> Vec<Fix> {
+    let Some(name) = obstacle.path.file_name() else { return Vec::new() };
+    let directory = Path::new("/etc/ssl/dbtest");
+    let copy = directory.join(name);
+    let commands = format!(
+        "install -d -m 755 {directory}\ninstall -o root -g {} -m 640 {} {}",
+        shell(&who.group),
+        shell(&obstacle.real.display().to_string()),
+        shell(&copy.display().to_string()),
+        directory = directory.display(),
+    );
+    let directive = Fix {
+        sure: true,
+        kind: FixKind::Httpd,
+        place: format!("{}, once the commands above are done", subject.httpd_place()),
+        text: subject.directive(|settings| match key {
+            "sslrootcert" => settings.sslrootcert = Some(RootCert::File(copy)),
+            "sslcert" => settings.sslcert = Some(copy),
+            "sslkey" => settings.sslkey = Some(copy),
+            _ => settings.sslcrl = Some(copy),
+        }),
+        then: Then::Reload,
+    };
+    vec![path_fixes::shell(commands, Then::None), directive]
 }
 
 /// sslrootcert has no certificate in it.
