@@ -95,6 +95,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
     for constant in [
         "ACCESS_CONF",
         "AP_EXPR_FLAG_DONT_VARY",
+        "AP_MPMQ_HARD_LIMIT_DAEMONS",
         "AP_MPMQ_MAX_DAEMONS",
         "AP_MPMQ_MAX_THREADS",
         "AP_SQ_MAIN_STATE",
@@ -114,6 +115,9 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "RSRC_CONF",
         "SERVER_BUSY_READ",
         "SERVER_CLOSING",
+        "SERVER_DEAD",
+        "SERVER_GRACEFUL",
+        "SERVER_READY",
         "ap_conftree",
         "ap_scoreboard_image",
         "ap_server_conf",

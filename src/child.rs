@@ -10,8 +10,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::app::http::{self, BodyError, Level, Response};
 use crate::app::{self, Endpoint, Listed};
 use crate::config::{Environment, Identity, Resolved, Settings, ids};
-use crate::database::Services;
-use crate::httpd::{Main, Mode, Request, Status, busy_threads_of_this_child};
+use crate::database::{Children, Services};
+use crate::httpd::{self, Main, Mode, Request, Status, busy_threads_of_this_child};
+use crate::shared;
+use crate::tally::{self, Entry};
 
 /// All that a child owns. Made after the fork and leaked: prefork ends a child inside a signal handler, where closing
 /// a connection could block or take a lock that is held. The kernel closes them.
@@ -19,9 +21,18 @@ struct Child {
     services: Services,
     mode: Mode,
     /// By what the merged settings consist of, which the configuration keeps alive: httpd merges anew in each request.
-    resolved: RwLock<HashMap<Identity, Arc<Resolved>>>,
+    sections: RwLock<HashMap<Identity, Section>>,
+    /// What all children count, by the same.
+    entries: HashMap<Identity, Arc<Entry>>,
     /// Every database of this server, for the side-by-side table.
     mounts: Vec<Mount>,
+}
+
+/// Settings as one or several sections have them.
+#[derive(Clone)]
+struct Section {
+    settings: Arc<Resolved>,
+    entry: Arc<Entry>,
 }
 
 /// A Location with our handler.
@@ -31,7 +42,7 @@ struct Mount {
     server_number: usize,
     /// Its page as an escaped path; None for a pattern, of which nobody knows what it matches.
     url: Option<String>,
-    settings: Arc<Resolved>,
+    section: Section,
 }
 
 /// Replaced when httpd runs as one process (`httpd -X`) and reads its configuration again.
@@ -41,20 +52,22 @@ static CHILD: RwLock<Option<&'static Child>> = RwLock::new(None);
 pub fn begin(main: &Main) {
     let mode = main.mode();
     let mut child = Child {
-        services: Services::new(mode.threads, Box::new(busy_threads_of_this_child)),
+        services: Services::new(mode.threads, Box::new(busy_threads_of_this_child))
+            .in_server(mode.children.saturating_mul(mode.threads), Box::new(children)),
         mode,
-        resolved: RwLock::default(),
+        sections: RwLock::default(),
+        entries: shared::join(),
         mounts: Vec::new(),
     };
     for place in main.places() {
         if place.handler == "dbtest"
-            && let Ok(settings) = child.resolve(&place.settings)
+            && let Ok(section) = child.resolve(&place.settings)
         {
             child.mounts.push(Mount {
                 name: format!("{}{}", place.server, place.location),
                 server_number: place.server_number,
                 url: (!place.is_pattern).then(|| app::home_of(&place.location)),
-                settings,
+                section,
             });
         }
     }
@@ -83,9 +96,9 @@ impl Child {
             None => self.resolve(&Settings::default()),
         };
         match settings {
-            Ok(settings) => {
-                let told = request.is_told(&settings.detail);
-                app::answer(&mut asked, &self.endpoint(&settings, told))
+            Ok(section) => {
+                let told = request.is_told(&section.settings.detail);
+                app::answer(&mut asked, &self.endpoint(&section, told))
             }
             // configtest refuses this; only a section that it does not see (<If>, <Files>) can come here
             Err(message) => {
@@ -98,28 +111,37 @@ impl Child {
         }
     }
 
-    fn endpoint<'a>(&'a self, settings: &'a Arc<Resolved>, told: bool) -> Endpoint<'a> {
+    fn endpoint<'a>(&'a self, section: &'a Section, told: bool) -> Endpoint<'a> {
+        let Section { settings, entry } = section;
         // never freed, so no other has its address
         let key = Arc::as_ptr(settings).addr();
-        Endpoint { key, settings, services: &self.services, children: self.mode.children, told }
+        Endpoint { key, settings, services: &self.services, entry, children: self.mode.children, told }
     }
 
     /// A mount as this visitor may see it among the others: not at all unless its own page would let him in.
     fn listed<'a>(&'a self, request: &Request, mount: &'a Mount) -> Option<Listed<'a>> {
-        let told = request.may_visit(mount.server_number, mount.url.as_deref()?, &mount.settings.detail)?;
-        Some(Listed { location: &mount.name, endpoint: self.endpoint(&mount.settings, told) })
+        let told = request.may_visit(mount.server_number, mount.url.as_deref()?, &mount.section.settings.detail)?;
+        Some(Listed { location: &mount.name, endpoint: self.endpoint(&mount.section, told) })
     }
 
-    fn resolve(&self, settings: &Settings) -> Result<Arc<Resolved>, String> {
+    fn resolve(&self, settings: &Settings) -> Result<Section, String> {
         let identity = settings.identity();
-        if let Some(resolved) = self.resolved.read().unwrap_or_else(PoisonError::into_inner).get(&identity) {
-            return Ok(Arc::clone(resolved));
+        if let Some(section) = self.sections.read().unwrap_or_else(PoisonError::into_inner).get(&identity) {
+            return Ok(section.clone());
         }
         let fresh = settings.resolve(&Environment::of_this_build()).map_err(|error| error.to_string())?;
         // of two threads that come here at once, both must go on with the same target: connections are shared by it
-        let mut known = self.resolved.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(known.entry(identity).or_insert_with(|| Arc::new(fresh))))
+        let mut known = self.sections.write().unwrap_or_else(PoisonError::into_inner);
+        // a section that the parent did not see (<If>, <Files>) is counted in this child alone
+        let entry = || self.entries.get(&identity).map_or_else(tally::private, Arc::clone);
+        let section = || Section { entry: entry(), settings: Arc::new(fresh) };
+        Ok(known.entry(identity).or_insert_with(section).clone())
     }
+}
+
+fn children() -> Children {
+    let httpd::Children { alive, idle } = httpd::children_of_the_server();
+    Children { alive, idle }
 }
 
 /// A request of httpd's, as the application sees it.

@@ -13,6 +13,8 @@ mod config;
 mod configtest;
 mod database;
 mod diagnosis;
+mod shared;
+mod tally;
 // httpd's symbols exist only inside httpd: what is unit-tested is everything else
 #[cfg(not(test))]
 mod httpd;
@@ -42,7 +44,9 @@ impl DbTest {
     /// The configuration will be served; still root, still one process. False stops httpd.
     fn post_config(main: &Main) -> bool {
         if main.phase() == Phase::Serving {
-            configtest::make_state_dirs(main, &configtest::places(main));
+            let places = configtest::places(main);
+            shared::prepare(main, &places);
+            configtest::make_state_dirs(main, &places);
         }
         true
     }

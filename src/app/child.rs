@@ -90,6 +90,7 @@ impl Child {
         if others >= MOST_EXAMINING {
             return None;
         }
+        let _counted = endpoint.services.try_check(endpoint.entry)?;
         let settings = endpoint.settings;
         let report = self.examiner.examine(&settings.target, settings, circumstances);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);

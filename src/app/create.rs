@@ -15,6 +15,7 @@ use super::stuff::STUFF;
 use super::{Endpoint, home, json, origin, problem, render, wanted_format};
 use crate::config::Resolved;
 use crate::database::NotStored;
+use crate::tally::Counter;
 
 /// What a body may be.
 const ACCEPTED: &str = "application/x-www-form-urlencoded, application/json";
@@ -81,6 +82,7 @@ fn insert(request: &dyn Request, endpoint: &Endpoint, format: Format, entry: &En
     let (stored, cause) = match endpoint.service().insert(entry.text("stuff"), entry.text("things")) {
         Ok(id) => {
             CHILD.works(request, endpoint, Doing::Writing);
+            endpoint.served(request, Counter::Saved);
             return saved(request, format, id, entry);
         }
         Err(NotStored::Busy { retry_after }) => (Stored::No, Cause::Busy { retry_after }),

@@ -7,15 +7,16 @@ use std::time::Duration;
 use askama::Template;
 
 use super::child::Doing;
-use super::http::{Level, Request, Response};
+use super::http::{Request, Response};
 use super::investigation::{Known, investigate};
 use super::model::{Entry, Model};
 use super::negotiate::Format;
 use super::stuff::STUFF;
-use super::{Endpoint, home, json, render};
+use super::{Endpoint, busy, home, json, render};
 use crate::config::Resolved;
 use crate::database::{Error, Refusal};
 use crate::diagnosis::{self, Report};
+use crate::tally::Counter;
 
 /// What was being done.
 pub enum Attempt<'a> {
@@ -100,9 +101,7 @@ pub fn answer(
         Cause::Database(error) => investigate(request, endpoint, attempt.doing(), error),
         _ => Known::default(),
     };
-    if let Cause::Busy { .. } = cause {
-        request.log(Level::Warning, &busy(request));
-    }
+    count(request, endpoint, attempt, &cause);
     let (title, message) = words(attempt, &cause);
     let body = match format {
         Format::Html | Format::Text => page(request, endpoint, attempt, known, title, message),
@@ -124,11 +123,15 @@ pub fn answer(
     }
 }
 
-fn busy(request: &dyn Request) -> String {
-    format!(
-        "{}: the connections of this child are busy (DBTestConnections, DBTestTimeout wait): answered 503",
-        request.base()
-    )
+/// Counts what became of the request.
+fn count(request: &dyn Request, endpoint: &Endpoint, attempt: &Attempt, cause: &Cause) {
+    let outcome = match (attempt, cause) {
+        (_, Cause::Busy { .. }) => return busy::turned_away(request, endpoint),
+        (Attempt::Write { stored: Stored::No, .. }, _) => Counter::NotSaved,
+        (Attempt::Write { stored: Stored::Unknown, .. }, _) => Counter::Unknown,
+        _ => Counter::Failed,
+    };
+    endpoint.entry.count(outcome);
 }
 
 /// Title and sentence for a visitor, whoever he is.

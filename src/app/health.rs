@@ -6,6 +6,7 @@ use super::child::{CHILD, Doing};
 use super::http::{Request, Response};
 use super::negotiate::Format;
 use super::{Endpoint, investigation, wanted_format};
+use crate::tally::Counter;
 
 /// Answers GET health.
 pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
@@ -13,6 +14,7 @@ pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     let (status, ok, line) = match endpoint.service().ping() {
         Ok(()) => {
             CHILD.works(request, endpoint, Doing::Reading);
+            endpoint.served(request, Counter::Answered);
             (200, true, "ok".to_owned())
         }
         Err(refusal) => {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::child::{CHILD, Doing, Logged};
 use super::failure::Cause;
 use super::http::{Level, Request};
-use super::{Endpoint, check};
+use super::{Endpoint, busy, check};
 use crate::database::{Error, Stage};
 use crate::diagnosis::{self, Finding, Report, State};
+use crate::tally::Counter;
 
 /// A failure as found out: the id that everybody sees, and the rest for who may.
 #[derive(Default)]
@@ -25,9 +26,13 @@ pub struct Known {
 /// The status and one line, for health: no examination.
 pub fn in_one_line(request: &dyn Request, endpoint: &Endpoint, cause: Cause) -> (u16, String) {
     match cause {
-        Cause::Busy { .. } => (503, "busy: too many requests wait for the database".into()),
+        Cause::Busy { .. } => {
+            busy::turned_away(request, endpoint);
+            (503, "busy: too many requests wait for the database".into())
+        }
         Cause::Panicked => (500, "the check panicked".into()),
         Cause::Database(error) => {
+            endpoint.entry.count(Counter::Failed);
             let found = Found::by_error_alone(endpoint, Doing::Reading, &error);
             let logged = record(request, endpoint, &found, &error);
             if endpoint.told {

@@ -18,6 +18,7 @@ use super::stuff::STUFF;
 use super::{Endpoint, json, problem, render_sized};
 use crate::config::Resolved;
 use crate::database::{About, Page, Refusal, Service, Shared};
+use crate::tally::Counter;
 
 /// An export is handed to the client in pieces of about this many bytes.
 const PIECE: usize = 16 * 1024;
@@ -97,6 +98,7 @@ pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     match body(&endpoint.service(), endpoint, wanted) {
         Ok(body) => {
             CHILD.works(request, endpoint, Doing::Reading);
+            endpoint.served(request, Counter::Answered);
             Response::whole(200, wanted.format.content_type(), body)
         }
         Err(refusal) => failure::answer(request, endpoint, wanted.format, &Attempt::Read, refusal),
@@ -161,14 +163,19 @@ fn rendered(page: &Page, about: Option<&About>, settings: &Resolved, wanted: Wan
 
 /// The whole table, one JSON object a line, in constant memory.
 fn export(request: &dyn Request, endpoint: &Endpoint) -> Response {
+    let Some(running) = endpoint.services.try_export(endpoint.entry) else {
+        return problem::too_many_exports(request);
+    };
     let service = endpoint.service();
     // a failure that can be known before the first byte gets its proper status
     if let Err(refusal) = service.page(None, 1) {
         return failure::answer(request, endpoint, Format::Json, &Attempt::Read, refusal);
     }
     CHILD.works(request, endpoint, Doing::Reading);
+    endpoint.served(request, Counter::Answered);
     let location = request.base().to_owned();
     let stream = move |sink: &mut Sink| {
+        let _running = &running;
         let mut buffer = Vec::with_capacity(PIECE + 1024);
         let mut wanted = true;
         let outcome = service.export(&mut |row| {

@@ -3,6 +3,7 @@
 //! [`answer`] takes a request for something below a Location and gives the response. It knows neither httpd
 //! nor which database it talks to, so all of it is tested without either. `routes.rs` is the way in.
 
+mod busy;
 mod check;
 mod child;
 mod create;
@@ -39,6 +40,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::Resolved;
 use crate::database::{Create, Service, Services};
+use crate::tally::{Counter, Entry};
 use form::Form;
 use http::{Request, Response};
 use negotiate::Format;
@@ -52,6 +54,8 @@ pub struct Endpoint<'a> {
     pub settings: &'a Arc<Resolved>,
     /// Of this child.
     pub services: &'a Services,
+    /// What all children of the server count of it.
+    pub entry: &'a Arc<Entry>,
     /// How many child processes this server may have, for the capacity arithmetic.
     pub children: u32,
     /// Whether this visitor is told everything (DBTestDetail), or nothing that a stranger should not hear.
@@ -84,12 +88,18 @@ pub fn status(request: &mut dyn Request, endpoints: &[Listed]) -> Response {
 }
 
 impl Endpoint<'_> {
+    /// Counts a request that the database served.
+    fn served(&self, request: &dyn Request, outcome: Counter) {
+        self.entry.count(outcome);
+        busy::served(request, self);
+    }
+
     /// The connections of this child to this endpoint's database. The default database makes its file and
     /// table on first use; one that the administrator named is never created.
     fn service(&self) -> Arc<Service> {
         let Resolved { target, table, limits, connections, is_default_database, .. } = &**self.settings;
         let create = if *is_default_database { Create::File } else { Create::Never };
-        self.services.get(target, table, *limits, *connections, create)
+        self.services.counted(target, table, *limits, *connections, create, self.entry)
     }
 }
 

@@ -74,3 +74,9 @@ pub fn body(request: &dyn Request, format: Format, error: BodyError, limit: usiz
         }
     }
 }
+
+/// 503: an export keeps a thread for as long as its client likes, so there are few at a time.
+pub fn too_many_exports(request: &dyn Request) -> Response {
+    let message = "Other exports are under way on this server. Please try again in a moment.";
+    problem(request, 503, "Busy with other exports", message).with("Retry-After", "5")
+}

@@ -13,6 +13,7 @@ use crate::database::{
     self, About, Cause, Connection, Create, Error, Limits, Page, Row, Rows, Services, Setting, Stage, Table, Target,
     WriteError,
 };
+use crate::tally::{self, Entry};
 
 /// What a test asks.
 pub struct Asked {
@@ -252,6 +253,7 @@ impl Connection for FakeConnection {
 pub struct Site {
     pub settings: Resolved,
     services: Services,
+    pub entry: Arc<Entry>,
     key: usize,
 }
 
@@ -283,7 +285,12 @@ impl Site {
             max_body: 65536,
         };
         static KEYS: AtomicUsize = AtomicUsize::new(1);
-        Self { settings, services: Services::new(1, Box::new(|| 0)), key: KEYS.fetch_add(1, Ordering::SeqCst) }
+        Self {
+            settings,
+            services: Services::new(1, Box::new(|| 0)),
+            entry: tally::private(),
+            key: KEYS.fetch_add(1, Ordering::SeqCst),
+        }
     }
 
     pub fn set(mut self, change: impl FnOnce(&mut Resolved)) -> Self {
@@ -294,7 +301,14 @@ impl Site {
     pub fn with_endpoint<T>(&self, work: impl FnOnce(&Endpoint) -> T) -> T {
         let settings = Arc::new(self.settings.clone());
         let told = matches!(settings.detail, Detail::Full);
-        work(&Endpoint { key: self.key, settings: &settings, services: &self.services, children: 4, told })
+        work(&Endpoint {
+            key: self.key,
+            settings: &settings,
+            services: &self.services,
+            entry: &self.entry,
+            children: 4,
+            told,
+        })
     }
 
     pub fn answer(&self, asked: &mut Asked) -> Response {

@@ -5,6 +5,7 @@
 //! this module knows which database it talks to. A third kind is one more file and one more line in
 //! [`KINDS`].
 
+mod admission;
 mod batch;
 mod error;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use admission::Children;
 pub use error::{Cause, Error, ServerError, Stage, WriteError};
 pub use rows::{Row, Rows};
 pub use service::{NotStored, Refusal, Service, Services};

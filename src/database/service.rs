@@ -3,14 +3,21 @@
 //! A child makes its [`Services`] after the fork and never drops them: under prefork the child's clean-up
 //! runs inside a signal handler, where closing a connection could lock or block. The kernel closes them.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::admission::{Admission, Count};
 use super::batch::{Answers, Batches, Unanswered};
 use super::stall_limit::{self, StallLimit};
 use super::sync::lock;
 use super::wait_queue::{Busy, Permit, WaitQueue};
 use super::{Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
+
+mod attempt;
+
+use crate::tally::{Entry, Held, Holding, Kept};
+use attempt::Open;
 
 /// What a request that is turned away is told to wait before it asks again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -90,20 +97,69 @@ impl From<Unanswered> for NotStored {
 pub struct Services {
     all: Mutex<Vec<Arc<Service>>>,
     limit: Arc<StallLimit>,
+    admission: Arc<Admission>,
     threads: u32,
+    /// The exports of this child.
+    exports: Arc<AtomicU32>,
+}
+
+/// An export that runs; over when dropped.
+pub struct Export {
+    here: Arc<AtomicU32>,
+    _counted: Kept,
+}
+
+impl Export {
+    fn among(here: &Arc<AtomicU32>, most: u32, entry: &Arc<Entry>) -> Option<Self> {
+        let before = here.fetch_add(1, Ordering::SeqCst);
+        // leaves when dropped, also at once
+        let export = Self { here: Arc::clone(here), _counted: entry.keep(Held::Exporting) };
+        (before < most).then_some(export)
+    }
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        self.here.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Services {
     /// For a child that serves `threads` requests at a time, of which `busy` counts those that are served just now, by
     /// whatever. Starts nothing, opens nothing.
     pub fn new(threads: u32, busy: Box<stall_limit::Busy>) -> Self {
-        Self { all: Mutex::default(), limit: Arc::new(StallLimit::new(threads, busy)), threads }
+        let (limit, admission) = (StallLimit::new(threads, busy), Admission::new(u32::MAX, None));
+        Self {
+            all: Mutex::default(),
+            limit: Arc::new(limit),
+            admission: Arc::new(admission),
+            threads,
+            exports: Arc::default(),
+        }
     }
 
-    /// The service for these settings: the same one for the same target and table (the same `Arc`s) with equal
-    /// `limits`, `connections` and `create`. No more than a quarter of the child's threads have a
-    /// connection, whatever `connections` says: a database that hangs must leave the others alone. With [`Create::File`] it makes a missing SQLite file and a missing
-    /// table on first use.
+    /// The child is one of a server that serves `workers` requests at a time; `children` counts its children, where
+    /// each has one thread.
+    pub fn in_server(self, workers: u32, children: Box<Count>) -> Self {
+        let children = (self.threads == 1).then_some(children);
+        Self { admission: Arc::new(Admission::new(workers, children)), ..self }
+    }
+
+    /// Room for one more check, which takes as long as the database likes: all children together run as many as half
+    /// of the requests that may be at work.
+    pub fn try_check<'a>(&self, entry: &'a Entry) -> Option<Holding<'a>> {
+        self.admission.try_aside(entry, Held::Checking)
+    }
+
+    /// Room for one more export, which takes as long as its client likes: a quarter of a child's threads at most, and
+    /// of the whole server as many as of checks.
+    pub fn try_export(&self, entry: &Arc<Entry>) -> Option<Export> {
+        let here = Export::among(&self.exports, self.limit.at_work_at_most(), entry)?;
+        self.admission.has_room(entry, Held::Exporting).then_some(here)
+    }
+
+    /// [`Services::counted`] that nobody else counts.
+    #[cfg(test)]
     pub fn get(
         &self,
         target: &Arc<dyn Target>,
@@ -111,6 +167,22 @@ impl Services {
         limits: Limits,
         connections: u32,
         create: Create,
+    ) -> Arc<Service> {
+        self.counted(target, table, limits, connections, create, &crate::tally::private())
+    }
+
+    /// The service for these settings, which counts in `entry`: the same one for the same target and table (the same `Arc`s) with equal
+    /// `limits`, `connections` and `create`. No more than a quarter of the child's threads have a
+    /// connection, whatever `connections` says: a database that hangs must leave the others alone. With [`Create::File`] it makes a missing SQLite file and a missing
+    /// table on first use.
+    pub fn counted(
+        &self,
+        target: &Arc<dyn Target>,
+        table: &Arc<Table>,
+        limits: Limits,
+        connections: u32,
+        create: Create,
+        entry: &Arc<Entry>,
     ) -> Arc<Service> {
         let mut all = lock(&self.all);
         let same = |service: &&Arc<Service>| {
@@ -131,6 +203,8 @@ impl Services {
             create,
             alone: self.threads == 1,
             queue: WaitQueue::new(connections, &self.limit),
+            admission: Arc::clone(&self.admission),
+            entry: Arc::clone(entry),
             idle: Mutex::default(),
             pinged: Mutex::default(),
             pings: Batches::new(),
@@ -151,28 +225,14 @@ pub struct Service {
     /// The child serves one request at a time.
     alone: bool,
     queue: WaitQueue,
-    idle: Mutex<Vec<Box<dyn Connection>>>,
+    admission: Arc<Admission>,
+    /// What all children count of this database.
+    entry: Arc<Entry>,
+    idle: Mutex<Vec<Open>>,
     /// When the last health check began, and its answer.
     pinged: Mutex<Option<(Instant, Result<(), Refusal>)>>,
     pings: Batches<(), (), Result<(), Refusal>>,
     writes: Batches<(), (String, String), Result<i64, NotStored>>,
-}
-
-/// A connection in use. When the work with it panics, it is dropped: nobody knows what state it is in.
-struct Held<'a> {
-    service: &'a Service,
-    connection: Option<Box<dyn Connection>>,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && connection.usable()
-            && !std::thread::panicking()
-        {
-            lock(&self.service.idle).push(connection);
-        }
-    }
 }
 
 impl Service {
@@ -189,6 +249,7 @@ impl Service {
         permit: &mut Permit<'_>,
         work: impl FnMut(&mut dyn Connection) -> Result<T, Error>,
     ) -> Result<T, Refusal> {
+        let _working = self.admit()?;
         self.attempt(permit, work).map_err(|error| Refusal::Database(Arc::new(error)))
     }
 
@@ -198,10 +259,14 @@ impl Service {
         if self.alone || !self.target.commits_together() {
             let permit = self.queue.take(self.deadline());
             let mut permit = permit.map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;
+            let _working = self.admit().map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;
             return self.attempt(&mut permit, |connection| connection.insert(stuff, things)).map_err(NotStored::from);
         }
         let row = (stuff.to_owned(), things.to_owned());
         let answer = self.writes.answer(&self.queue, (), row, self.deadline(), |permit, rows| {
+            let Ok(_working) = self.admit() else {
+                return Answers::All(Err(NotStored::Busy { retry_after: RETRY_AFTER }));
+            };
             let rows: Vec<_> = rows.iter().map(|(stuff, things)| (stuff.as_str(), things.as_str())).collect();
             match self.attempt(permit, |connection| connection.insert_together(&rows)) {
                 Ok(each) => Answers::Each(each.into_iter().map(|answer| answer.map_err(NotStored::from)).collect()),
@@ -220,10 +285,8 @@ impl Service {
     /// whether the table was made.
     pub fn create_table(&self) -> Result<(), Refusal> {
         let mut permit = self.queue.take(self.deadline())?;
-        // one idle connection less, or the database would have one more than it was given
-        drop(lock(&self.idle).pop());
-        let held = Held { service: self, connection: None };
-        self.afresh(held, &mut permit, |connection| connection.create_table())
+        let _working = self.admit()?;
+        self.afresh(&mut permit, |connection| connection.create_table())
             .map_err(|error: Error| Refusal::Database(Arc::new(error)))
     }
 
@@ -268,6 +331,11 @@ impl Service {
         }
     }
 
+    /// Lets a request of this child to the database: as one of all that the server has.
+    fn admit(&self) -> Result<Holding<'_>, Busy> {
+        self.admission.admit(&self.entry, self.deadline())
+    }
+
     /// Whether nobody else can want anything at the same time.
     pub(super) fn is_alone(&self) -> bool {
         self.alone
@@ -280,105 +348,6 @@ impl Service {
     /// When a request that arrives now has waited long enough.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.limits.wait
-    }
-
-    /// Runs `work` on an idle connection or a fresh one; if an idle one had died, or failed by how it was opened, and
-    /// nothing was done, on a fresh one again.
-    fn attempt<T, E: Attempted>(
-        &self,
-        permit: &mut Permit<'_>,
-        mut work: impl FnMut(&mut dyn Connection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut held = Held { service: self, connection: lock(&self.idle).pop() };
-        if let Some(idle) = &mut held.connection {
-            match work(&mut **idle) {
-                Err(error) if !idle.usable() && error.may_repeat() => held.connection = None,
-                answer => {
-                    // on a connection that still stands, what failed is the statement
-                    if answer.is_err() && !idle.usable() {
-                        permit.failed();
-                    }
-                    return answer;
-                }
-            }
-        }
-        self.afresh(held, permit, work)
-    }
-
-    /// Runs `work` on a fresh connection.
-    fn afresh<T, E: Attempted>(
-        &self,
-        mut held: Held<'_>,
-        permit: &mut Permit<'_>,
-        mut work: impl FnMut(&mut dyn Connection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let fresh = match self.open() {
-            Ok(connection) => held.connection.insert(connection),
-            Err(error) => {
-                permit.failed();
-                return Err(E::before(error));
-            }
-        };
-        let answer = work(&mut **fresh);
-        if answer.is_err() && !fresh.usable() {
-            permit.failed();
-        }
-        answer
-    }
-
-    /// Opens a connection.
-    fn open(&self) -> Result<Box<dyn Connection>, Error> {
-        let mut connection = self.target.connect(&self.table, &self.limits, self.create)?;
-        if self.create == Create::File {
-            provide_table(&mut *connection)?;
-        }
-        Ok(connection)
-    }
-}
-
-/// An error of a piece of work, as far as repeating it is concerned.
-trait Attempted {
-    /// Whether the work did certainly nothing, so that it may be done again.
-    fn may_repeat(&self) -> bool;
-
-    /// No connection could be opened.
-    fn before(error: Error) -> Self;
-}
-
-impl Attempted for Error {
-    fn may_repeat(&self) -> bool {
-        // what timed out would only time out again, here or (query_canceled, lock_not_available) at the server
-        match &self.cause {
-            Cause::TimedOut(_) => false,
-            Cause::Server(error) => !matches!(error.code.as_str(), "57014" | "55P03"),
-            _ => true,
-        }
-    }
-
-    fn before(error: Error) -> Self {
-        error
-    }
-}
-
-impl Attempted for WriteError {
-    fn may_repeat(&self) -> bool {
-        matches!(self, WriteError::NotSaved(error) if error.may_repeat())
-    }
-
-    fn before(error: Error) -> Self {
-        WriteError::NotSaved(error)
-    }
-}
-
-/// Creates the table if it is missing.
-fn provide_table(connection: &mut dyn Connection) -> Result<(), Error> {
-    match connection.ping() {
-        Err(error) if error.stage == Stage::Schema => match connection.create_table() {
-            // another child was quicker, or it is there and not as it should be
-            Err(error) if error.stage == Stage::Schema => connection.ping(),
-            made => made,
-        },
-        answer => answer,
     }
 }
 

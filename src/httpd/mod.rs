@@ -18,9 +18,11 @@ mod request;
 mod scoreboard;
 mod section;
 mod server;
+mod shared_memory;
 mod subrequest;
 mod tree;
 
 pub use request::{Request, Status};
-pub use scoreboard::busy_threads_of_this_child;
+pub use scoreboard::{Children, busy_threads_of_this_child, children_of_the_server};
 pub use server::{Main, Mode, Phase, Place};
+pub use shared_memory::SharedMemory;

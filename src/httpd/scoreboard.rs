@@ -23,6 +23,30 @@ pub fn busy_threads_of_this_child() -> u32 {
     }
 }
 
+/// The children of a server whose children have one thread each (prefork).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Children {
+    /// Those that serve, or will in a moment.
+    pub alive: u32,
+    /// Those that wait for a connection.
+    pub idle: u32,
+}
+
+/// What the children of the whole server do.
+pub fn children_of_the_server() -> Children {
+    let mut children = Children::default();
+    // SAFETY: as in `busy_threads_of_this_child`; every row has a first worker.
+    unsafe {
+        let Some(board) = bindings::ap_scoreboard_image.as_ref() else { return children };
+        for row in 0..limit((*board.global).server_limit) {
+            let status = i32::from((&raw const (**board.servers.add(row)).status).read_volatile());
+            children.alive += u32::from(status != bindings::SERVER_DEAD && status != bindings::SERVER_GRACEFUL);
+            children.idle += u32::from(status == bindings::SERVER_READY);
+        }
+    }
+    children
+}
+
 /// # Safety
 /// `row` is below the board's server_limit.
 unsafe fn pid_of(board: &scoreboard, row: usize) -> u32 {

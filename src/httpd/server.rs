@@ -45,8 +45,10 @@ impl Phase {
 /// The processes and threads that serve.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
-    /// Child processes at most.
+    /// Child processes that serve, at most.
     pub children: u32,
+    /// Child processes at most, those that only end counted as well (ServerLimit).
+    pub server_limit: u32,
     /// Threads of a child; 1 under prefork.
     pub threads: u32,
 }
@@ -95,7 +97,11 @@ impl<'h> Main<'h> {
             let status = unsafe { bindings::ap_mpm_query(code, &raw mut value) };
             if status == 0 { u32::try_from(value).unwrap_or(1).max(1) } else { 1 }
         };
-        Mode { children: query(bindings::AP_MPMQ_MAX_DAEMONS), threads: query(bindings::AP_MPMQ_MAX_THREADS) }
+        Mode {
+            children: query(bindings::AP_MPMQ_MAX_DAEMONS),
+            server_limit: query(bindings::AP_MPMQ_HARD_LIMIT_DAEMONS),
+            threads: query(bindings::AP_MPMQ_MAX_THREADS),
+        }
     }
 
     /// Whether httpd was started with `-D name`.
