@@ -46,6 +46,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         .generate_comments(false)
         .default_macro_constant_type(bindgen::MacroTypeVariation::Signed);
     for function in [
+        "ap_add_version_component",
         "ap_destroy_sub_req",
         "ap_exists_config_define",
         "ap_expr_exec",
@@ -85,6 +86,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "core_dir_config",
         "core_server_config",
         "module",
+        "process_rec",
         "request_rec",
         "scoreboard",
         "server_rec",

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use crate::app::http::Level;
 use crate::config::checks::{self, PlaceView, ServerView, Severity};
 use crate::config::{Environment, Resolved, ids};
-use crate::config::{only, state_dir};
+use crate::config::{only, overlooked, state_dir};
 use crate::httpd::{Main, Phase, Place};
 
 /// A place with what its settings come to, or why they come to nothing.
@@ -52,7 +52,11 @@ pub fn check(main: &Main) -> bool {
     }
     let server = ServerView { document_roots: main.document_roots(), threads_per_child: main.mode().threads };
     let mut good = true;
-    for finding in checks::check(&views, &server) {
+    let mut findings = checks::check(&views, &server);
+    let open_status = places.iter().filter(|known| known.place.handler != "dbtest" && known.place.open);
+    findings.extend(open_status.map(|known| checks::open_status(&known.view())));
+    findings.extend(overlooked::look(&main.written()));
+    for finding in findings {
         let level = match finding.severity {
             Severity::Error => Level::Error,
             Severity::Warning => Level::Warning,

@@ -43,6 +43,8 @@ impl DbTest {
 
     /// The configuration will be served; still root, still one process. False stops httpd.
     fn post_config(main: &Main) -> bool {
+        // that of the library in memory, which a graceful restart keeps whatever is on the disk by now
+        main.announce(concat!("mod_dbtest/", env!("CARGO_PKG_VERSION")));
         if main.phase() == Phase::Serving {
             let places = configtest::places(main);
             shared::prepare(main, &places);

@@ -152,6 +152,16 @@ fn check_place(place: &PlaceView, resolved: &Resolved, server: &ServerView, find
     }
 }
 
+/// A `dbtest-status` that everybody may see.
+pub fn open_status(place: &PlaceView) -> Finding {
+    let message = format!(
+        "{}: everybody may reach this overview of the server's databases: write \"Require local\", or who else may, in \
+         its <Location>",
+        place.name()
+    );
+    Finding { id: ids::OPEN, severity: Severity::Warning, message, origin: None }
+}
+
 fn origin<T>(value: &Option<Set<T>>) -> Option<&Origin> {
     value.as_ref().map(Set::origin)
 }

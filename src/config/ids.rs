@@ -9,6 +9,12 @@ pub const PASSWORD_UNREAD: &str = "DBT0181";
 pub const STATE_DIR: &str = "DBT0182";
 /// A word after `-D` that is nearly one of ours.
 pub const MISSPELT_DEFINE: &str = "DBT0183";
+/// A page in a section where it is not looked for.
+pub const WRONG_SECTION: &str = "DBT0184";
+/// Settings without a page, or a handler that is nearly ours.
+pub const NO_HANDLER: &str = "DBT0185";
+/// One Location in two sections.
+pub const TWICE: &str = "DBT0186";
 /// Directives contradict each other.
 pub const CONTRADICTION: &str = "DBT0190";
 /// A browser could download the database.

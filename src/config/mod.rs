@@ -7,6 +7,7 @@ mod directives;
 pub mod dump;
 pub mod ids;
 pub mod only;
+pub mod overlooked;
 mod password;
 mod place;
 mod resolve;

@@ -110,6 +110,20 @@ impl<'h> Main<'h> {
         unsafe { bindings::ap_exists_config_define(name.as_ptr()) != 0 }
     }
 
+    /// The configuration as it was written.
+    pub fn written(&self) -> Vec<crate::config::overlooked::Written> {
+        tree::written()
+    }
+
+    /// Adds the version that runs to httpd's own: in the log at start, and in `Server` where ServerTokens is Full.
+    pub fn announce(&self, version: &str) {
+        // SAFETY: in post_config the server and its process stand; the text is copied into their pool.
+        unsafe {
+            let pool = (*(*self.server).process).pconf;
+            bindings::ap_add_version_component(pool, super::pool::string(pool, version));
+        }
+    }
+
     /// Every word after `-D`, and of every `Define`.
     pub fn defines(&self) -> Vec<String> {
         // SAFETY: httpd keeps an array of strings that end in NUL, for the life of the process.

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 
 use super::bindings::{self, ap_directive_t, server_rec};
 use super::server::{holds, string};
+use crate::config::Origin;
+use crate::config::overlooked::Written;
 
 /// The arguments of the directive at a place in a file.
 pub(super) fn argument_at(file: &str, line: i64) -> Option<String> {
@@ -22,6 +24,29 @@ unsafe fn find(first: *const ap_directive_t, file: &str, line: i64) -> Option<St
                 find(node.first_child, file, line)
             }
         })
+    }
+}
+
+/// The configuration as it was written, for [`crate::config::overlooked`].
+pub(super) fn written() -> Vec<Written> {
+    // SAFETY: as in argument_at.
+    unsafe { copy(bindings::ap_conftree) }
+}
+
+unsafe fn copy(first: *const ap_directive_t) -> Vec<Written> {
+    // SAFETY: as in argument_at; strings in it end in NUL.
+    unsafe {
+        siblings(first)
+            .map(|node| Written {
+                name: string(node.directive).unwrap_or_default().to_owned(),
+                argument: argument(node),
+                origin: Origin {
+                    file: string(node.filename).unwrap_or_default().to_owned(),
+                    line: u32::try_from(node.line_num).unwrap_or(0),
+                },
+                inside: copy(node.first_child),
+            })
+            .collect()
     }
 }
 
@@ -90,12 +115,11 @@ pub(super) unsafe fn is_open(server: &server_rec, path: &str) -> bool {
 unsafe fn judge(node: &ap_directive_t, path: &str, open: &mut bool) {
     // SAFETY: as in is_open.
     unsafe {
-        if is_around(node, path) {
-            if let Some(verdict) = verdict_of(node) {
-                *open = verdict;
-            }
-        } else if path == "/" && restriction(node).is_some() {
-            *open = restriction(node) == Some(false);
+        // httpd lets Require stand in no server's config, only in sections
+        if is_around(node, path)
+            && let Some(verdict) = verdict_of(node)
+        {
+            *open = verdict;
         }
     }
 }

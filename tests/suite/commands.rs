@@ -222,3 +222,21 @@ fn a_monitor_is_answered_in_its_own_terms() {
         json["places"].as_array().unwrap().iter().filter_map(|place| place["location"].as_str()).collect();
     assert_eq!(locations, ["/well", "/ill"]);
 }
+
+/// A graceful restart keeps the library in memory, whatever is on the disk by then: what runs says which it is.
+#[test]
+fn the_version_that_runs_is_told() {
+    let httpd = Httpd::builder(Mpm::Event).location("/dbtest", "").start();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(httpd.log().contains(&format!("mod_dbtest/{version} configured")), "{}", httpd.log());
+    let server = httpd.get("/index.html").header("server").map(str::to_owned).unwrap_or_default();
+    assert!(server.contains(&format!("mod_dbtest/{version}")), "{server}");
+    httpd.graceful();
+    assert_eq!(httpd.get("/index.html").header("server"), Some(server.as_str()), "once, not once a generation");
+    assert!(httpd.command(&["-t", "-D", "DUMP_DBTEST"]).output.contains(&format!("mod_dbtest {version} ")));
+    assert_eq!(
+        httpd.command(&["-t", "-D", "DBTEST_JSON"]).output.matches(version).count(),
+        2,
+        "of the run, and of the report"
+    );
+}

@@ -91,6 +91,22 @@ fn what_is_merely_unwise_is_a_warning() {
             "<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\nDBTestReadOnly On\nDBTestCreateTable On\n</Location>",
             "DBTestCreateTable",
         ),
+        ("<Directory \"${ROOT}/htdocs\">\nSetHandler dbtest\nRequire local\n</Directory>", "in <Directory \""),
+        ("<Location \"/dbtest\">\nSetHandler dbtets\nRequire local\n</Location>", "did you mean dbtest?"),
+        (
+            "<Location \"/dbtest\">\nRequire local\nDBTestPageSize 5\n</Location>",
+            "there is no SetHandler dbtest for it",
+        ),
+        ("<Location \"/all\">\nSetHandler dbtest-status\n</Location>", "everybody may reach this overview"),
+        (
+            "<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\n</Location>\n\
+             <Location \"/dbtest\">\nSetHandler dbtest\nRequire local\nDBTestPageSize 5\n</Location>",
+            "is written twice, first at",
+        ),
+        (
+            "<Location \"/dbtest\">\nSetHandler dbtest\nRequire local\nDBTestDatabase \"host=${ROOT}/sockets user=u\"\n</Location>",
+            "sockets does not exist",
+        ),
     ] {
         let checked = configtest(conf, &[]);
         let output = &checked.outcome().output;

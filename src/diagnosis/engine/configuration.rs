@@ -42,6 +42,29 @@ pub static ENTRIES: &[Entry] = &[
         fixes: "Write the word that was meant. A Location is named by -c 'DBTestOnly /dbtest'.",
     },
     Entry {
+        id: ids::WRONG_SECTION,
+        title: "SetHandler dbtest stands in a section where the page is not looked for",
+        meaning: "In a Directory, Files or If section the handler answers, but with the default settings, and neither \
+                  configtest nor DBTEST_CHECK nor DUMP_DBTEST sees it: a database belongs to a URL.",
+        recognised: "The section around the SetHandler.",
+        fixes: "Move it into a <Location>.",
+    },
+    Entry {
+        id: ids::NO_HANDLER,
+        title: "Settings without a page",
+        meaning: "A Location has DBTest directives and there is no SetHandler dbtest that they concern; or a SetHandler has \
+                  a name that is nearly dbtest or dbtest-status. httpd serves a file there, or 404.",
+        recognised: "The Locations of the server as they are written. A pattern is taken to match.",
+        fixes: "Write SetHandler dbtest into the Location.",
+    },
+    Entry {
+        id: ids::TWICE,
+        title: "One Location is written twice",
+        meaning: "httpd merges the two, the later over the earlier, value by value. Often one of them is an old copy.",
+        recognised: "Two Location sections of one server with the same path, both with a SetHandler or a directive of this module.",
+        fixes: "Keep one.",
+    },
+    Entry {
         id: ids::CONTRADICTION,
         title: "Directives contradict each other",
         meaning: "Each is right by itself, but they cannot hold together: the password stands both in DBTestDatabase and in \

@@ -13,6 +13,8 @@ const SCHEMA: u32 = 1;
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
+    /// Of the module that examined.
+    version: &'static str,
     database: &'a str,
     verdict: crate::diagnosis::Verdict,
     failed_at: Option<&'static str>,
@@ -66,6 +68,7 @@ pub fn json(report: &Report) -> String {
     let finding = report.main_finding();
     let document = Document {
         schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
         database: &report.database,
         verdict: report.verdict(),
         failed_at: report.failed_at().map(crate::database::Stage::name),
@@ -154,7 +157,7 @@ mod tests {
         };
         let value: Value = serde_json::from_str(&super::json(&report)).unwrap();
         let expected = json!({
-            "schema": 1, "database": "postgresql://u:***@h/d", "verdict": "fail", "failed_at": "admitted",
+            "schema": 1, "version": env!("CARGO_PKG_VERSION"), "database": "postgresql://u:***@h/d", "verdict": "fail", "failed_at": "admitted",
             "id": "DBT0312", "cause": "c",
             "steps": [{"step": "admitted", "state": "fail", "ms": 0.4, "says": "no entry",
                        "evidence": {"sqlstate": "28000", "routine": "auth_failed"}}],
