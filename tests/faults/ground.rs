@@ -31,8 +31,6 @@ enum Cure {
     Sure,
     /// No fix is sure: one of them cures it.
     Maybe,
-    /// The first fix cures what was named; what comes to light then is cured as well.
-    Rounds,
     /// It cannot be applied here: why.
     Not(&'static str),
     /// It is a warning, not a failure: the first fix takes it away.
@@ -58,6 +56,8 @@ pub struct Case {
     cold: bool,
     /// The sure fix, as it is to be typed where its files are mounted from.
     under: Option<&'static str>,
+    /// What is in the file of DBTestPasswordFile.
+    password_file: Option<&'static str>,
 }
 
 impl Case {
@@ -76,6 +76,7 @@ impl Case {
             bait: None,
             cold: false,
             under: None,
+            password_file: None,
         }
     }
 
@@ -157,8 +158,9 @@ impl Case {
         self
     }
 
-    pub fn rounds(mut self) -> Self {
-        self.cure = Cure::Rounds;
+    /// A file for DBTestPasswordFile, `{data}/dbtest.pass`, which is there before httpd reads its configuration.
+    pub fn password_file(mut self, password: &'static str) -> Self {
+        self.password_file = Some(password);
         self
     }
 
@@ -280,6 +282,11 @@ impl Ground {
         }
         for (number, case) in cases.iter_mut().enumerate() {
             case.number = number;
+            if let Some(password) = case.password_file {
+                let name = if password == "secret" { "dbtest2.pass" } else { "dbtest.pass" };
+                let file = self.cluster.data.join(name);
+                sh(&format!("umask 077; printf '%s' '{password}' >{}", file.display()));
+            }
             let directives = self.fill(case, &case.directives);
             builder = builder.location(
                 &case.location(),
@@ -368,7 +375,7 @@ impl Ground {
     }
 
     /// Applies the printed fixes, and says what came of it.
-    fn cure(&self, case: &Case, mut report: Value) -> String {
+    fn cure(&self, case: &Case, report: Value) -> String {
         let bench = self.bench(case);
         let passes = |report: &Value| report["verdict"].as_str().is_some_and(|verdict| verdict != "fail");
         match case.cure {
@@ -385,27 +392,20 @@ impl Ground {
                 }
                 panic!("no fix cures it: {report:#}\nat last: {:#}", self.check(case).1);
             }
-            Cure::Warning | Cure::Sure | Cure::Rounds => {
-                let rounds = if matches!(case.cure, Cure::Rounds) { 3 } else { 1 };
-                for _ in 0..rounds {
-                    let fix = report["fixes"][0].clone();
-                    // what takes something away is a choice, however certain its cause
-                    let wide = matches!(fix["effect"].as_str(), Some("changes" | "removes"));
-                    let sure = fix["sure"].as_bool() == Some(true) || wide || matches!(case.cure, Cure::Warning);
-                    assert!(sure, "no sure fix: {report:#}");
-                    match case.under {
-                        Some(command) => sh(&self.fill(case, command)),
-                        None => bench.apply(&fix),
-                    }
-                    let (_, after) = self.check_again(case);
-                    let done =
-                        if matches!(case.cure, Cure::Warning) { after["verdict"] == "pass" } else { passes(&after) };
-                    if done {
-                        return "yes".into();
-                    }
-                    report = after;
+            Cure::Warning | Cure::Sure => {
+                let fix = report["fixes"][0].clone();
+                // what takes something away is a choice, however certain its cause
+                let wide = matches!(fix["effect"].as_str(), Some("changes" | "removes"));
+                let sure = fix["sure"].as_bool() == Some(true) || wide || matches!(case.cure, Cure::Warning);
+                assert!(sure, "no sure fix: {report:#}");
+                match case.under {
+                    Some(command) => sh(&self.fill(case, command)),
+                    None => bench.apply(&fix),
                 }
-                panic!("the fix does not cure it: {report:#}");
+                let (_, after) = self.check_again(case);
+                let done = if matches!(case.cure, Cure::Warning) { after["verdict"] == "pass" } else { passes(&after) };
+                assert!(done, "the fix does not cure it: {after:#}");
+                "yes".into()
             }
         }
     }

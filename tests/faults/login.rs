@@ -37,6 +37,10 @@ pub fn of_pg_hba_conf() -> Vec<Case> {
             .hba("host all all 10.0.0.0/8 scram-sha-256\nhost all all 0.0.0.0/32 scram-sha-256"),
         Case::new(&["HBA-14"], "admitted", "DBT0705").hba("host all all db.nowhere.example scram-sha-256"),
         Case::new(&["HBA-17"], "admitted", "DBT0715").hba("host all all 127.0.0.1/32 trust").warning(),
+        // the role's secret is of before PostgreSQL 14: the line must take it
+        Case::new(&["HBA-05b"], "admitted", "DBT0705")
+            .hba("")
+            .admin("SET password_encryption = 'md5'; ALTER ROLE {role} PASSWORD '{password}'"),
         Case::new(&["HBA-19"], "session", "DBT0910")
             .url("postgresql://{role}:{password}@127.0.0.1:{port}/{db}?options=-c%20TimeZone%3DMars/Phobos"),
         Case::new(&["HBA-20"], "session", "DBT0910")
@@ -66,9 +70,9 @@ pub fn of_the_password_and_the_role() -> Vec<Case> {
         Case::new(&["AUT-07"], "authenticated", "DBT0802").url("postgresql://{role}@127.0.0.1:{port}/{db}"),
         Case::new(&["AUT-08", "CFG-19"], "authenticated", "DBT0808").url("postgresql://{role}:changeme@127.0.0.1:{port}/{db}"),
         Case::new(&["AUT-09"], "session", "DBT0913").admin("ALTER ROLE {role} NOLOGIN"),
-        Case::new(&["AUT-11"], "authenticated", "DBT0803").hba("host all all 127.0.0.1/32 ldap ldapserver=127.0.0.1 ldapport=7498 ldapprefix=\"cn=\" ldapsuffix=\"\""),
+        Case::new(&["AUT-11"], "authenticated", "DBT0803").hba("host all all 127.0.0.1/32 ldap ldapserver=127.0.0.1 ldapport=7498 ldapprefix=\"cn=\" ldapsuffix=\"\"").maybe(),
         Case::new(&["AUT-12"], "authenticated", "DBT0802").url("postgresql://{role}@/{db}?host={sock}&port={port}"),
-        Case::new(&["DBN-01"], "session", "DBT0901").url("postgresql://{role}:{password}@127.0.0.1:{port}/flaskdb").rounds()
+        Case::new(&["DBN-01"], "session", "DBT0901").url("postgresql://{role}:{password}@127.0.0.1:{port}/flaskdb").maybe()
             .undo(|ground, _| drop(ground.cluster.try_psql("postgres", "DROP DATABASE IF EXISTS flaskdb WITH (FORCE)"))),
         Case::new(&["DBN-02"], "session", "DBT0902").url("postgresql://{role}:{password}@127.0.0.1:{port}/"),
         Case::new(&["DBN-03"], "session", "DBT0904").make(|ground, case| {
@@ -88,8 +92,18 @@ pub fn of_the_password_and_the_role() -> Vec<Case> {
                 std::fs::rename(path.with_extension("gone"), path).expect("moved back");
             })
             .not_cured("a backup cannot be invented"),
-        Case::new(&["CAP-03"], "session", "DBT1503").admin("ALTER ROLE {role} CONNECTION LIMIT 0"),
-        Case::new(&["CAP-04"], "session", "DBT1504").admin("ALTER DATABASE {db} CONNECTION LIMIT 0"),
+        // the password is in a file: a second one in DBTestDatabase would be refused
+        Case::new(&["AUT-01b"], "authenticated", "DBT0801")
+            .directives("DBTestDatabase \"postgresql://{role}@127.0.0.1:{port}/{db}\"\nDBTestPasswordFile {data}/dbtest.pass")
+            .password_file("wrong")
+            .maybe(),
+        Case::new(&["AUT-08b"], "authenticated", "DBT0808")
+            .directives("DBTestDatabase \"postgresql://{role}@127.0.0.1:{port}/{db}\"\nDBTestPasswordFile {data}/dbtest2.pass")
+            .password_file("secret"),
+        Case::new(&["DBN-08"], "session", "DBT0916")
+            .admin("ALTER ROLE {role} SET session_preload_libraries = 'nosuchlibrary'"),
+        Case::new(&["CAP-03"], "session", "DBT1503").admin("ALTER ROLE {role} CONNECTION LIMIT 0").maybe(),
+        Case::new(&["CAP-04"], "session", "DBT1504").admin("ALTER DATABASE {db} CONNECTION LIMIT 0").maybe(),
         Case::new(&["CAP-17"], "schema", "DBT1523").admin("ALTER ROLE {role} CONNECTION LIMIT 1").warning().cold(),
         Case::new(&["CAP-17b"], "schema", "DBT1524").admin("ALTER DATABASE {db} CONNECTION LIMIT 1").warning().cold(),
     ]

@@ -69,13 +69,15 @@ fn limits_and_states_of_the_server() {
             ground.cluster.restart();
             FULL.with(|full| *full.borrow_mut() = (0..4).map(|_| helm(ground)).collect());
         })
-        .undo(|_, _| FULL.with(|full| full.borrow_mut().clear())),
+        .undo(|_, _| FULL.with(|full| full.borrow_mut().clear()))
+        .maybe(),
         Case::new(&["CAP-02"], "session", "DBT1502").make(|ground, _| {
             ground.cluster.conf("max_connections = 6\nsuperuser_reserved_connections = 5\nmax_wal_senders = 0");
             ground.cluster.restart();
             FULL.with(|full| *full.borrow_mut() = (0..1).map(|_| helm(ground)).collect());
         })
-        .undo(|_, _| FULL.with(|full| full.borrow_mut().clear())),
+        .undo(|_, _| FULL.with(|full| full.borrow_mut().clear()))
+        .maybe(),
         Case::new(&["CAP-07"], "admitted", "DBT0710")
             .make(|ground, _| {
                 FULL.with(|full| full.borrow_mut().push(helm(ground)));

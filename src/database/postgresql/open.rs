@@ -72,12 +72,25 @@ pub struct Attempts(pub Vec<Attempt>);
 impl Attempts {
     /// The error that got furthest, which is where the administrator must look: a refusal on ::1 does not matter when
     /// 127.0.0.1 asked for a password. Names the others in passing.
+    ///
+    /// A server that is well but of another kind than `target_session_attrs` asks for is what it should be, if a server
+    /// beside it is what is missing.
+    pub fn main(&self) -> usize {
+        let of_wrong_kind = |attempt: &Attempt| attempt.startup.ready && attempt.error.stage == Stage::Session;
+        let only_kind = self.0.iter().all(of_wrong_kind);
+        let counts = |attempt: &&Attempt| only_kind || !of_wrong_kind(attempt);
+        let furthest = self.0.iter().filter(counts).map(|attempt| attempt.error.stage).max();
+        let is_main = |attempt: &Attempt| counts(&attempt) && Some(attempt.error.stage) == furthest;
+        self.0.iter().position(is_main).unwrap_or(0)
+    }
+
+    /// The error of [`Attempts::main`].
     pub fn into_error(self) -> Error {
-        let furthest = self.0.iter().map(|attempt| attempt.error.stage).max();
+        let chosen = self.main();
         let mut others = Vec::new();
         let mut main: Option<Error> = None;
-        for attempt in self.0 {
-            if main.is_none() && Some(attempt.error.stage) == furthest {
+        for (index, attempt) in self.0.into_iter().enumerate() {
+            if index == chosen {
                 main = Some(attempt.error);
             } else {
                 others.push(attempt.error.to_string());

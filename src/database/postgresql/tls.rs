@@ -247,6 +247,16 @@ fn private_key(path: &Path, settings: &PgSettings, doing: &str) -> Result<PKey<P
         buffer[..length].copy_from_slice(&password[..length]);
         Ok(length)
     });
+    if pem.is_err() && password.is_empty() && bytes.windows(9).any(|word| word == b"ENCRYPTED") {
+        let file = path.display();
+        return Err(refuse(
+            doing,
+            &format!(
+                "it is encrypted with a passphrase and sslpassword is not set: set it, or take the passphrase off with \
+                 openssl pkey -in {file} -out {file}.plain"
+            ),
+        ));
+    }
     pem.or_else(|error| PKey::private_key_from_der(&bytes).map_err(|_| error)).map_err(|error| failed(doing, &error))
 }
 

@@ -14,6 +14,7 @@ use crate::diagnosis::postgresql::gather::facts::Facts;
 use crate::diagnosis::postgresql::gather::names::Names;
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
+use crate::diagnosis::postgresql::rules::pgpool;
 use crate::diagnosis::postgresql::rules::reach::{self, Refusal, Surroundings};
 use crate::diagnosis::postgresql::rules::resolve;
 use crate::diagnosis::postgresql::rules::schema;
@@ -44,6 +45,11 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
         password_file: settings.password_file.clone(),
         ..Subject::new(settings_of, index, address.as_ref())
     };
+    if let Cause::Server(refusal) = &error.cause
+        && pgpool::speaks(refusal)
+    {
+        return pgpool::refused(&subject, refusal);
+    }
     match error.stage {
         Stage::Config | Stage::Who => generic::finding(error),
         Stage::Resolve => {
@@ -82,7 +88,7 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
         },
         Stage::Session => match &error.cause {
             Cause::Server(refusal) => session::refused(&subject, refusal, session::Around::default()),
-            Cause::Driver(text) => session::wrong_kind_of_server(&subject, text),
+            Cause::Driver(text) => session::wrong_kind_of_server(&subject, text, settings.read_only),
             cause => session::hung_up(&subject, matches!(cause, Cause::TimedOut(_))),
         },
         stage => statement(&subject, error, stage),

@@ -109,7 +109,9 @@ impl Subject {
             // it stands in a file of its own, and stays there
             settings.password = None;
         }
-        let url = settings.masked().replacen(":***@", ":<PASSWORD>@", 1);
+        // the role's password and the key's passphrase
+        let url =
+            settings.masked().replacen(":***@", ":<PASSWORD>@", 1).replace("sslpassword=***", "sslpassword=<PASSWORD>");
         format!("DBTestDatabase {}", quote::argument(&url))
     }
 

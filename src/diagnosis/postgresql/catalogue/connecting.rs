@@ -145,6 +145,13 @@ pub static ENTRIES: &[Entry] = &[
         "Allow this machine's address to the port.",
     ),
     entry(
+        "DBT0415",
+        "One of several servers is not there",
+        "DBTestDatabase names more than one; another of them is used, and there is none left to take its place.",
+        "An attempt at another host failed before the one that succeeded.",
+        "Start it, or take it out of the list.",
+    ),
+    entry(
         "DBT0416",
         "IPv6 is off on this machine",
         "The host, or the address that its name has, is an IPv6 one; this machine has no address of that kind to come from.",
@@ -472,6 +479,20 @@ pub static ENTRIES: &[Entry] = &[
         "The two lists of ciphers do not meet.",
         "The alert handshake failure.",
         "Widen ssl_ciphers at the server.",
+    ),
+    entry(
+        "DBT0622",
+        "The server's chain of certificates is incomplete",
+        "The server sends its own certificate without that of its issuer, which sslrootcert does not hold either: an intermediate is missing, or sslrootcert is another authority's.",
+        "OpenSSL's verify code 20, 21 or 27 at the server's own certificate, which is not self-signed.",
+        "Append the intermediate's certificate to the server's ssl_cert_file.",
+    ),
+    entry(
+        "DBT0623",
+        "The client key is encrypted",
+        "sslkey needs a passphrase, and sslpassword is missing or wrong.",
+        "The key's file says ENCRYPTED, and does not open with what is configured.",
+        "sslpassword, or a key without a passphrase.",
     ),
     entry(
         "DBT0619",

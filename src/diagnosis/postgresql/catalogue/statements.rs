@@ -4,6 +4,13 @@ use super::{Entry, entry};
 
 pub static ENTRIES: &[Entry] = &[
     entry(
+        "DBT1230",
+        "Large answers are lost on the way",
+        "Packets of full size are dropped between server and here, and nobody is told: a tunnel with a smaller MTU and a filter that drops ICMP.",
+        "A new connection answers SELECT 1, and some thousand bytes do not come within a second.",
+        "Find the size that passes; clamp the MSS, lower the MTU, or let ICMP through.",
+    ),
+    entry(
         "DBT1201",
         "Reading waits for a lock",
         "A migration or a forgotten transaction holds the table.",

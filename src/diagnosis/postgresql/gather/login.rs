@@ -20,6 +20,7 @@ use crate::diagnosis::postgresql::ladder::Scene;
 use crate::diagnosis::postgresql::quote::shell;
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
+use crate::diagnosis::postgresql::rules::pgpool;
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::rules::reach::{self, Refusal, Surroundings, describe};
 use crate::diagnosis::postgresql::rules::resolve;
@@ -84,6 +85,14 @@ fn warnings(subject: &Subject, record: &Record, before: &[Attempt], climb: &mut 
     if let Some(certificate) = record.certificate {
         climb_warn(climb, tls::ends_soon(subject, certificate));
     }
+    // another server of several: what a failover needs is not there, though all is well now
+    let mut gone: Vec<&HostPort> = Vec::new();
+    for attempt in before.iter().filter(|attempt| attempt.host != *record.host && attempt.error.stage <= Stage::Tls) {
+        if !gone.contains(&&attempt.host) {
+            gone.push(&attempt.host);
+            climb.warn(reach::other_server_gone(subject, &attempt.error.to_string()));
+        }
+    }
     let fell = before.iter().find(|attempt| attempt.encrypted && attempt.error.stage == Stage::Tls);
     if let (false, Some(attempt)) = (record.encrypted, fell) {
         climb.warn(tls::fell_back(subject, &attempt.error.cause.to_string()));
@@ -98,11 +107,12 @@ fn climb_warn(climb: &mut Climb, finding: Option<Finding>) {
 
 /// The climb ends before a session.
 pub fn failed(scene: &Scene, mut climb: Climb, attempts: Attempts) -> Report {
+    let main = attempts.main();
     let Attempts(attempts) = attempts;
-    let furthest = attempts.iter().map(|attempt| attempt.error.stage).max().unwrap_or(Stage::Reach);
-    let Some(attempt) = attempts.iter().find(|attempt| attempt.error.stage == furthest) else {
+    let Some(attempt) = attempts.get(main) else {
         return climb.finish();
     };
+    let furthest = attempt.error.stage;
     let record = Record {
         host: &attempt.host,
         address: attempt.address.as_ref(),
@@ -297,6 +307,11 @@ fn in_session(record: &Record, mut trial: Trial) -> Step {
 /// Reads the failure.
 fn read(scene: &Scene, subject: &Subject, attempt: &Attempt, all: &[Attempt], trial: &mut Trial) -> Finding {
     let error = &attempt.error;
+    if let Cause::Server(refusal) = &error.cause
+        && pgpool::speaks(refusal)
+    {
+        return pgpool::refused(subject, refusal);
+    }
     match error.stage {
         Stage::Resolve => name(scene, subject, error, trial),
         Stage::Reach => reach_failed(scene, subject, attempt, all, trial),
@@ -467,13 +482,17 @@ fn login_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Err
 
 fn session_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Error) -> Finding {
     if attempt.startup.ready {
-        return session::wrong_kind_of_server(subject, &error.cause.to_string());
+        return session::wrong_kind_of_server(subject, &error.cause.to_string(), scene.settings.read_only);
     }
     match &error.cause {
         Cause::Server(refusal) => {
             let missing = refusal.code == "3D000" && refusal.detail.is_none() && scene.circumstances.on_request;
             let other = if missing { probes::database_with_table(subject, &probes::databases(subject)) } else { None };
+            let absent = ["3D000", "28000"].contains(&refusal.code.as_str()) && other.is_none();
+            let neighbour = if absent { neighbour(scene, subject, missing) } else { None };
             let around = session::Around {
+                neighbour: neighbour.as_ref(),
+                looked: scene.circumstances.on_request,
                 password_accepted: attempt.startup.auth_request.is_some(),
                 table_is_in: other.as_deref(),
             };
@@ -481,6 +500,43 @@ fn session_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &E
         }
         cause => silent_after(subject, cause, Stage::Session, scene, attempt),
     }
+}
+
+/// Another PostgreSQL of this machine, if one runs that may be trusted. `asks`: with the same login, for the table.
+fn neighbour(scene: &Scene, subject: &Subject, asks: bool) -> Option<session::Neighbour> {
+    if !subject.local {
+        return None;
+    }
+    let around = surroundings(scene, subject);
+    let here = &around.neighbours;
+    let sockets = here.living().filter(|socket| socket.port != subject.port && here.is_trusted(socket.owner));
+    let by_socket = sockets.map(|socket| (Host::SocketDir(socket.dir.clone()), socket.port));
+    let ports = around.postgres_ports.iter().filter(|port| here.is_port_trusted(**port));
+    let by_port = ports.map(|port| (Host::Address([127, 0, 0, 1].into()), *port));
+    let tcp = matches!(subject.place, Place::Tcp { .. });
+    // over the same kind of connection, so that pg_hba.conf is likely to have a line for it
+    let mut all: Vec<(Host, u16)> =
+        if tcp { by_port.chain(by_socket).collect() } else { by_socket.chain(by_port).collect() };
+    all.truncate(4);
+    let mut found: Option<session::Neighbour> = None;
+    for (host, port) in all {
+        let mut other = subject.clone();
+        if let Some(place) = other.settings.hosts.get_mut(subject.host_index) {
+            *place = HostPort { host: host.clone(), hostaddr: None, port };
+        }
+        let place = match &host {
+            Host::SocketDir(dir) => dir.join(format!(".s.PGSQL.{port}")).display().to_string(),
+            _ => format!("port {port}"),
+        };
+        let has_table = asks && probes::has_table(&other, &subject.database);
+        if found.is_none() || has_table {
+            found = Some(session::Neighbour { place, directive: other.directive(|_| {}), has_table });
+        }
+        if has_table {
+            break;
+        }
+    }
+    found
 }
 
 /// No error of the server's: it closed, fell silent, or the driver gave up.

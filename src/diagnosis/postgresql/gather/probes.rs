@@ -176,18 +176,29 @@ fn facts_of(subject: &Subject, database: &str, table: &Table) -> Option<Facts> {
     facts::answer(rows.first()?.first()?.as_deref()?).ok()
 }
 
+/// Whether over a new connection a few bytes come, and some thousand do not.
+pub fn large_answers_are_lost(subject: &Subject, within: Duration) -> bool {
+    let patience = (within / 3).min(Duration::from_secs(1));
+    let limits = Limits { connect: patience, query: patience, wait: patience };
+    let target = PgTarget::new(subject.settings.clone());
+    let Ok(opened) = target.open(&limits) else { return false };
+    let mut connection = target.connection(opened, &subject.table, &limits);
+    let large = format!("SELECT repeat('x', {})", crate::diagnosis::postgresql::rules::large_answers::LARGE);
+    connection.simple("SELECT 1").is_ok()
+        && connection.simple(&large).is_err_and(|error| matches!(error.cause, Cause::TimedOut(_)))
+}
+
+/// Whether the same login finds the table in a database, complete.
+pub fn has_table(subject: &Subject, database: &str) -> bool {
+    let complete =
+        |relation: &facts::Relation| ["id", "stuff", "things"].iter().all(|name| relation.column(name).is_some());
+    facts_of(subject, database, &subject.table).is_some_and(|facts| facts.chosen(&subject.table).is_some_and(complete))
+}
+
 /// The one other database in which the same login finds the table, complete.
 pub fn database_with_table(subject: &Subject, databases: &[String]) -> Option<String> {
-    let has = |facts: &Facts| {
-        let complete =
-            |relation: &facts::Relation| ["id", "stuff", "things"].iter().all(|name| relation.column(name).is_some());
-        facts.chosen(&subject.table).is_some_and(complete)
-    };
-    let mut found = databases
-        .iter()
-        .filter(|name| **name != subject.database)
-        .take(6)
-        .filter(|name| facts_of(subject, name, &subject.table).is_some_and(|facts| has(&facts)));
+    let mut found =
+        databases.iter().filter(|name| **name != subject.database).take(6).filter(|name| has_table(subject, name));
     match (found.next(), found.next()) {
         (Some(only), None) => Some(only.clone()),
         _ => None,

@@ -10,11 +10,13 @@ use super::probes;
 use super::question;
 use crate::database::postgresql::connection::PgConnection;
 use crate::database::postgresql::open::Opened;
+use crate::database::postgresql::socket::Address;
 use crate::database::{Cause, Connection, Error, ServerError, Stage, Table};
 use crate::diagnosis::postgresql::gather::fields;
 use crate::diagnosis::postgresql::ladder::Scene;
 use crate::diagnosis::postgresql::quote::literal;
 use crate::diagnosis::postgresql::rules::durable;
+use crate::diagnosis::postgresql::rules::large_answers;
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::rules::privileges;
 use crate::diagnosis::postgresql::rules::schema;
@@ -47,6 +49,24 @@ pub fn run(scene: &Scene, mut climb: Climb, subject: &Subject, session: Option<S
         Trials { scene, subject, connection, facts: Facts::default(), limit: limits.query, version, pooled: false };
     match trials.ask() {
         Ok(facts) => trials.facts = facts,
+        Err(error)
+            if matches!(error.cause, Cause::TimedOut(_))
+                && scene.circumstances.on_request
+                && matches!(address, Some(Address::Tcp(_)))
+                && probes::large_answers_are_lost(subject, climb.remaining()) =>
+        {
+            let mut trial = Trial::begin(Stage::Read);
+            trial.tried(subject.psql(&format!("SELECT repeat('x', {})", large_answers::LARGE)));
+            trial.fact("SELECT 1", "answered");
+            trial.fact("large_answer", "did not come");
+            if let Some(session) = session {
+                climb.add(session);
+            }
+            for stage in [Stage::Schema, Stage::Privileges] {
+                climb.add(Trial::begin(stage).skip("the catalogue's answer did not come"));
+            }
+            return climb.fail(trial.fail(error.to_string()), large_answers::lost(subject));
+        }
         Err(error) => {
             // the very first statement: whatever it is, it is not yet about the table
             let mut trial = Trial::begin(Stage::Session);

@@ -44,32 +44,31 @@ pub fn trusted(subject: &Subject) -> Finding {
         ),
     )
     .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
-    .not("not peer: that exists on Unix sockets only")
 }
 
 /// The connection ended, or went silent, between the startup packet and the first answer.
 pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
     let what =
         if timed_out { "does not answer the startup packet" } else { "closes the connection on the startup packet" };
-    let found = finding(
+    finding(
         "DBT0712",
         format!(
             "{} accepts the connection, then {what}: a hung server, a crash, or a forwarder with nothing behind it",
             subject.server()
         ),
     )
-    .maybe(FixKind::Shell, subject.server_shell(), "systemctl restart postgresql", Then::None)
-    .not("not a firewall that drops packets: the connection itself came about")
-    .not("not pg_hba.conf: the server says so when it refuses");
-    if timed_out {
-        return found.maybe(
-            FixKind::Shell,
-            format!("{} (if its processes were stopped by a signal)", subject.server_shell()),
-            "pkill -CONT -x postgres",
-            Then::None,
-        );
-    }
-    found
+    .maybe(
+        FixKind::Shell,
+        format!("{} (T: stopped by a signal, kill -CONT wakes it; D: waits for its disk)", subject.server_shell()),
+        "ps -o pid,stat,wchan:20,args -C postgres | head -n 20",
+        Then::None,
+    )
+    .maybe(
+        FixKind::Shell,
+        format!("{} (the log has the reason)", subject.server_shell()),
+        crate::diagnosis::postgresql::server_commands::LOG,
+        Then::None,
+    )
 }
 
 /// The address as the server sees us, by its own word if it gives one.
@@ -81,10 +80,12 @@ fn seen_by(subject: &Subject, error: &ServerError) -> Subject {
     subject
 }
 
-/// The method for a new line: it must fit what the connection brings.
+/// The method for a new line: it must fit what the connection brings. The secret that the server keeps is not known
+/// from here, and before PostgreSQL 14 it was made as MD5; `md5` logs in by SCRAM where it is one of SCRAM's, while
+/// `scram-sha-256` turns an MD5 secret away.
 fn method_for(subject: &Subject) -> &'static str {
     if subject.has_password {
-        "scram-sha-256"
+        "md5"
     } else if matches!(subject.place, Place::Socket(_)) && subject.os_user == subject.role {
         "peer"
     } else if subject.encrypted && names_our_role(subject) {
@@ -92,6 +93,32 @@ fn method_for(subject: &Subject) -> &'static str {
     } else {
         "scram-sha-256"
     }
+}
+
+/// A line for this connection, by the method that will do whatever secret the role has; and the stricter one beside.
+fn by_password(found: Finding, subject: &Subject) -> Finding {
+    let method = method_for(subject);
+    let found = match method {
+        "md5" => found.sure(
+            FixKind::PgHba,
+            format!(
+                "{} (md5 takes a SCRAM secret by SCRAM, and one of before PostgreSQL 14 as well)",
+                subject.hba_place()
+            ),
+            subject.hba_line(method),
+            Then::Reload,
+        ),
+        _ => return found.sure(FixKind::PgHba, subject.hba_place(), subject.hba_line(method), Then::Reload),
+    };
+    found.maybe(
+        FixKind::PgHba,
+        format!(
+            "{} (if the role's secret is one of SCRAM's: SELECT left(rolpassword, 5) FROM pg_authid)",
+            subject.hba_place()
+        ),
+        subject.hba_line("scram-sha-256"),
+        Then::Reload,
+    )
 }
 
 /// Is the client certificate made out to our role?
@@ -120,15 +147,14 @@ fn peer_failed(subject: &Subject) -> Finding {
             "pg_hba.conf has peer for this socket: PostgreSQL lets the operating system's user {os_user} in only as role {os_user}, not as {role}"
         ),
     )
-    .not("not a wrong password: none was asked for")
-    .not("not a missing line: a line matched, and its method (peer) refused; lines below it are not read");
+    .not("no missing line: one matched, and its method (peer) refused; lines below it are not read");
     let map = format!(
         "dbtest {} {}",
         crate::diagnosis::postgresql::quote::hba(os_user),
         crate::diagnosis::postgresql::quote::hba(role)
     );
     if subject.has_password {
-        return found.sure(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload).maybe(
+        return by_password(found, subject).maybe(
             FixKind::PgIdent,
             format!("{} (for a line with map=dbtest)", subject.ident_place()),
             map,
@@ -145,7 +171,7 @@ fn peer_failed(subject: &Subject) -> Finding {
         )
         .maybe(FixKind::PgIdent, format!("{} (for a line with map=dbtest)", subject.ident_place()), map, Then::Reload)
         .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("peer map=dbtest"), Then::Reload)
-        .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
+        .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("md5"), Then::Reload)
         .fix(subject.password(false, ""))
 }
 
@@ -168,9 +194,8 @@ fn ident_failed(subject: &Subject) -> Finding {
             subject.role
         ),
     )
-    .not("not a wrong password: none was asked for")
-    .not("not a missing line: a line matched, and its method refused; lines below it are not read");
-    let found = found.sure(FixKind::PgHba, subject.hba_place(), subject.hba_line(method_for(subject)), Then::Reload);
+    .not("no missing line: one matched, and its method refused; lines below it are not read");
+    let found = by_password(found, subject);
     if subject.has_password { found } else { found.fix(subject.password(false, "")) }
 }
 
@@ -182,10 +207,9 @@ fn certificate_names_another(subject: &Subject) -> Finding {
         "DBT0703",
         format!("The client certificate is made out to {shown}, and pg_hba.conf's cert wants it to name role {role}"),
     )
-    .not("not a wrong password: none was asked for")
     .not("not an unknown authority: the TLS handshake was accepted");
     if subject.has_password {
-        let line = subject.hba_line("scram-sha-256 clientcert=verify-ca");
+        let line = subject.hba_line("md5 clientcert=verify-ca");
         found = found.sure(FixKind::PgHba, subject.hba_place(), line, Then::Reload);
     }
     if let Some(name) = common_name {
@@ -216,7 +240,6 @@ fn no_entry(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding 
     if subject.encrypted && !names_us {
         return wants_certificate(subject);
     }
-    let line = subject.hba_line(method_for(subject));
     let found = match (probes.other_database, probes.other_role) {
         (Some(true), Some(false) | None) => finding(
             "DBT0706",
@@ -238,9 +261,7 @@ fn no_entry(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding 
         ),
         _ => finding("DBT0705", no_line_at_all(subject)),
     };
-    let mut found = found
-        .sure(FixKind::PgHba, subject.hba_place(), line, Then::Reload)
-        .not("not a wrong password: none was asked for");
+    let mut found = by_password(found, subject);
     if let Some(false) = probes.other_tls {
         found = found.not("not a matter of TLS: with it and without it the answer is the same");
     }
@@ -248,9 +269,6 @@ fn no_entry(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding 
         found = found.fix(subject.password(false, ""));
     }
     found = found.maybe(FixKind::Sql, broken_place(subject), BROKEN, Then::None);
-    if let (Place::Tcp { .. }, Some(seen)) = (&subject.place, subject.seen_as) {
-        found = found.not(format!("the address in the line is {seen}: as the server sees this machine"));
-    }
     found
 }
 
@@ -281,8 +299,7 @@ fn only_with_tls(subject: &Subject) -> Finding {
         "DBT0704",
         format!("pg_hba.conf admits role {} with TLS only (hostssl), and this connection is without", subject.role),
     )
-    .not("not a missing line: with TLS the server asks for a password")
-    .not("not a wrong password: none was asked for");
+    .not("no missing line: the same packet with TLS was admitted");
     // verify-full would need a root certificate that we do not know of; require is what hostssl asks for
     let text = subject.directive_with_sslmode(SslMode::Require);
     found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
@@ -300,7 +317,7 @@ fn only_without_tls(subject: &Subject) -> Finding {
         subject.directive_with_sslmode(SslMode::Disable),
         Then::Reload,
     )
-    .not("not a missing line: without TLS the server asks for a password")
+    .not("no missing line: the same packet without TLS was admitted")
 }
 
 fn wants_certificate(subject: &Subject) -> Finding {
@@ -308,8 +325,7 @@ fn wants_certificate(subject: &Subject) -> Finding {
         "DBT0709",
         format!("{} demands a client certificate, and none was sent that it trusts", subject.server()),
     )
-    .not("not a missing line: the answer does not say which role and database found none")
-    .not("not a wrong password: none was asked for");
+    .not("no missing line: the answer does not name the role and database that found none");
     let sent = subject.settings.sslcert.is_some();
     let found = match super::tls::client_pair_beside(subject) {
         Some((cert, key)) if !sent => found.sure(
@@ -323,12 +339,7 @@ fn wants_certificate(subject: &Subject) -> Finding {
         _ => found,
     };
     let without = format!("{} (gives the certificate up for this role)", subject.hba_place());
-    let line = subject.hba_line(method_for(subject));
-    if subject.has_password && found.fixes.is_empty() {
-        found.sure(FixKind::PgHba, without, line, Then::Reload)
-    } else {
-        found.maybe(FixKind::PgHba, without, line, Then::Reload)
-    }
+    found.maybe(FixKind::PgHba, without, subject.hba_line(method_for(subject)), Then::Reload)
 }
 
 #[cfg(test)]
@@ -353,7 +364,7 @@ mod tests {
     fn peer_is_answered_with_a_line_for_the_password() {
         let found = refused(&over_socket(), &error("auth_failed", ""), &Probes::default());
         assert_eq!(found.id, "DBT0701");
-        assert_eq!(found.fixes[0].text, "local flasktestdb flasktest scram-sha-256");
+        assert_eq!(found.fixes[0].text, "local flasktestdb flasktest md5");
         let without = Subject { has_password: false, ..over_socket() };
         let found = refused(&without, &error("auth_failed", ""), &Probes::default());
         assert!(found.fixes[0].text.contains("peer map=dbtest"), "{}", found.fixes[0].text);
@@ -368,7 +379,7 @@ mod tests {
     fn the_line_has_the_address_that_the_server_sees() {
         let found = refused(&over_tcp(), &error("ClientAuthentication", NO_ENTRY), &Probes::default());
         assert_eq!(found.id, "DBT0705");
-        assert_eq!(found.fixes[0].text, "host flasktestdb flasktest 172.17.0.1/32 scram-sha-256");
+        assert_eq!(found.fixes[0].text, "host flasktestdb flasktest 172.17.0.1/32 md5");
     }
 
     #[test]

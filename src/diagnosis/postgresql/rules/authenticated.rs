@@ -44,7 +44,7 @@ pub fn no_password(subject: &Subject, request: &AuthRequest) -> Finding {
         "umask 077 && printf %s '<PASSWORD>' >/etc/dbtest.pass",
         Then::Restart,
     )
-    .not("not pg_hba.conf: it has a line for this connection")
+    .not(format!("no missing line in pg_hba.conf: one matched, and its method ({}) asks for a password", request.method()))
 }
 
 /// The password that is configured cannot be meant.
@@ -57,7 +57,6 @@ pub fn suspicious_password(subject: &Subject, why: &str) -> Finding {
             format!("ALTER ROLE {} PASSWORD '<PASSWORD>';", ident(&subject.role)),
             Then::None,
         )
-        .not("not pg_hba.conf: it has a line for this connection, and its method asked for a password")
 }
 
 /// Why a configured password looks like a mistake; `None` if it does not. Says nothing of the password itself.
@@ -79,34 +78,26 @@ pub fn suspicion(password: &str) -> Option<&'static str> {
 fn six_causes(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
     let role = ident(&subject.role);
     let method = request.map_or("password", AuthRequest::method);
-    let mut found = finding(
-        "DBT0801",
-        format!(
-            "PostgreSQL rejects the login of role {}: wrong password, no such role, no password set, expired or wrong kind of secret; \
-             its answer is the same for all of them, only its log tells ({})",
-            subject.role,
-            look_for(subject)
-        ),
-    )
-    .maybe(
-        FixKind::Sql,
-        format!("{} (wrong or no password, an expired one, a secret of the wrong kind or cleared by renaming)", subject.psql_place()),
-        format!("ALTER ROLE {role} PASSWORD '<PASSWORD>' VALID UNTIL 'infinity';"),
-        Then::None,
-    )
-    .maybe(
-        FixKind::Sql,
-        format!("{} (if the log says that the role does not exist)", subject.psql_place()),
-        create_role(subject, &role),
-        Then::None,
-    )
-    .fix(subject.password(false, " (if the password there is the wrong one)"))
-    .maybe(
-        FixKind::Sql,
-        format!("{} (if the log says that the password has expired)", subject.psql_place()),
-        format!("ALTER ROLE {role} VALID UNTIL 'infinity';"),
-        Then::None,
-    );
+    let mut found = finding("DBT0801", format!("PostgreSQL rejects the login of role {}", subject.role))
+        .maybe(
+            FixKind::Shell,
+            format!("{} (the server's answer is the same for a wrong password, no such role, none set, an expired one: its log tells, in {})", subject.server_shell(), look_for(subject)),
+            crate::diagnosis::postgresql::server_commands::LOG,
+            Then::None,
+        )
+        .fix(subject.password(false, " (if the password there is the wrong one)"))
+        .maybe(
+            FixKind::Sql,
+            format!("{} (sets it anew: if none is set, it has expired, or its secret is of the wrong kind)", subject.psql_place()),
+            format!("ALTER ROLE {role} PASSWORD '<PASSWORD>' VALID UNTIL 'infinity';"),
+            Then::None,
+        )
+        .maybe(
+            FixKind::Sql,
+            format!("{} (if the log says that the role does not exist)", subject.psql_place()),
+            create_role(subject, &role),
+            Then::None,
+        );
     if method == "scram-sha-256" {
         found = found.maybe(
             FixKind::PgHba,
@@ -118,12 +109,7 @@ fn six_causes(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
             Then::Reload,
         );
     }
-    found
-        .not(format!(
-            "not pg_hba.conf: it has a line for this connection, and its method ({method}) asked for the password"
-        ))
-        .not("not a missing database and not a privilege: both are looked at after the password")
-        .not("not NOLOGIN and not a connection limit: PostgreSQL names those, once the password is right")
+    found.not(format!("no missing line in pg_hba.conf: one matched, and its method ({method}) asked for the password"))
 }
 
 /// A role that does not exist gets, with its password, what the page needs.
@@ -153,14 +139,19 @@ pub fn external(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
             subject.role
         ),
     )
-    .sure(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
     .maybe(
         FixKind::Shell,
         format!("{} (the log has the reason: {})", subject.server_shell(), look_for(subject)),
         crate::diagnosis::postgresql::server_commands::LOG,
         Then::None,
     )
-    .not(format!("not PostgreSQL's own password check: that fails with 28P01, this came as 28000 after a request for {method}"))
+    .maybe(
+        FixKind::PgHba,
+        format!("{} (past that service, if the role has a password in PostgreSQL)", subject.hba_place()),
+        subject.hba_line("md5"),
+        Then::Reload,
+    )
+    .not(format!("not a password that PostgreSQL itself compares: that fails with 28P01, this came after a request for {method}"))
 }
 
 /// The server asks for a method that this module does not speak.
@@ -169,32 +160,67 @@ pub fn unsupported(subject: &Subject, request: &AuthRequest) -> Finding {
         "DBT0805",
         format!("pg_hba.conf demands {} of this connection, which this module does not speak", request.method()),
     )
-    .sure(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
-    .not("not a wrong password: the method needs none");
+    .maybe(
+        FixKind::PgHba,
+        format!("{} (by password, if the role has one in PostgreSQL)", subject.hba_place()),
+        subject.hba_line("md5"),
+        Then::Reload,
+    );
     if subject.has_password { found } else { found.fix(subject.password(false, "")) }
 }
 
 fn protocol(subject: &Subject, error: &ServerError) -> Finding {
-    finding("DBT0806", format!("The server and this module did not agree on how to log in: {}", error.message))
-        .maybe(FixKind::PgHba, subject.hba_place(), subject.hba_line("scram-sha-256"), Then::Reload)
-        .not("not a wrong password: that fails with 28P01")
+    finding("DBT0806", format!("The server and this module did not agree on how to log in: {}", error.message)).maybe(
+        FixKind::PgHba,
+        subject.hba_place(),
+        subject.hba_line("md5"),
+        Then::Reload,
+    )
 }
 
 /// The connection ended between the request for a password and the verdict.
 pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
-    let what = if timed_out { "does not answer any more" } else { "closed the connection without a word" };
+    if timed_out {
+        return finding(
+            "DBT0804",
+            format!(
+                "{} took the password and gave no answer in our time: a server with auth_delay answers a wrong one late, \
+                 else a service behind it hangs",
+                subject.server()
+            ),
+        )
+        .maybe(
+            FixKind::Httpd,
+            format!("{} (gives it the time to answer: a wrong password then shows as such, 28P01)", subject.httpd_place()),
+            "DBTestTimeout connect=15s",
+            Then::Reload,
+        )
+        .maybe(
+            FixKind::Shell,
+            format!("{} (the log has the reason: {})", subject.server_shell(), look_for(subject)),
+            crate::diagnosis::postgresql::server_commands::LOG,
+            Then::None,
+        )
+        .maybe(
+            FixKind::Sql,
+            subject.psql_place(),
+            "SELECT name, setting FROM pg_settings WHERE name LIKE 'auth_delay%' OR name = 'shared_preload_libraries';",
+            Then::None,
+        );
+    }
     finding(
         "DBT0804",
-        format!("After asking for the password, {} {what}: authentication_timeout passed, a process crashed, or a service behind it hangs", subject.server()),
+        format!(
+            "After asking for the password, {} closed the connection without a word: authentication_timeout passed, or a process crashed",
+            subject.server()
+        ),
     )
-    .maybe(FixKind::PostgresqlConf, subject.conf_place(), "authentication_timeout = 60", Then::Reload)
     .maybe(
         FixKind::Shell,
         format!("{} (the log has the reason)", subject.server_shell()),
         crate::diagnosis::postgresql::server_commands::LOG,
         Then::None,
     )
-    .not("not a wrong password: the server says so when it is (28P01)")
 }
 
 /// The driver itself would not go on: the server could not prove that it knows the password, or the like.
@@ -225,6 +251,7 @@ mod tests {
         let found = refused(&over_tcp(), Some(&scram), &error("28P01"));
         assert_eq!(found.id, "DBT0801");
         assert!(found.fixes.len() >= 4 && found.fixes.iter().all(|fix| !fix.sure));
+        assert!(found.cause.len() <= 80, "the headline of a page: {}", found.cause);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 pub mod admitted;
 pub mod authenticated;
 pub mod durable;
+pub mod large_answers;
+pub mod pgpool;
 pub mod poolers;
 pub mod privileges;
 pub mod reach;

@@ -73,6 +73,16 @@ pub fn tcp(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surro
     found
 }
 
+/// One of several servers was passed over, and another is used.
+pub fn other_server_gone(subject: &Subject, what: &str) -> Finding {
+    finding("DBT0415", format!("One of the servers is not there; {} is used instead: {what}", subject.server())).maybe(
+        FixKind::Shell,
+        "a root shell on that server's machine (is it running, and where does it listen?)",
+        "ss -ltnp | grep -i postgres || systemctl status --no-pager 'postgresql*'",
+        Then::None,
+    )
+}
+
 /// An errno or a time, for a sentence.
 pub fn describe(refusal: Refusal) -> String {
     match refusal {

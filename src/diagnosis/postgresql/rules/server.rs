@@ -15,12 +15,15 @@ pub fn refused(subject: &Subject, error: &ServerError) -> Finding {
 
 /// The finding if the error tells of the server's state.
 pub fn state(subject: &Subject, error: &ServerError) -> Option<Finding> {
+    if super::pgpool::speaks(error) {
+        return Some(super::pgpool::refused(subject, error));
+    }
     let routine = error.routine.as_deref().unwrap_or_default();
     let found = match (error.code.as_str(), routine) {
         ("53300", "InitializeSessionUserId") => role_full(subject),
         ("53300", "CheckMyDatabase") => database_full(subject),
         ("53300", _) => full(subject, routine == "InitPostgres"),
-        ("57P03", _) if error.detail.is_some() => standby_closed(subject),
+        ("57P03", _) if error.detail.is_some() => standby_closed(subject, error),
         ("57P03", _) => not_now(subject),
         ("57P01" | "57P02" | "57P05", _) => went_away(subject, error),
         ("57P04", _) => database_dropped(subject),
@@ -43,13 +46,14 @@ pub fn state(subject: &Subject, error: &ServerError) -> Option<Finding> {
             "mdopenfork" | "mdopen" | "mdextend" | "_mdfd_openseg" | "mdcreate" | "BasicOpenFilePerm"
             | "SetDatabasePath",
         ) => data_files(subject, error),
+        ("58P01", "internal_load_library") => return None,
         ("58P01", _) => file_missing(subject, error),
         ("58030" | "58P02", _) => data_files(subject, error),
         ("XX001" | "XX002", _) => damaged(subject, error),
         (code, _) if code.starts_with("58") => data_files(subject, error),
         (code, _) if code.starts_with("XX") => internal(subject, error),
         (code, _) if code.starts_with("F0") => internal(subject, error),
-        ("54000", _) if error.hint.is_some() && error.position.is_none() => wraparound(subject, error),
+        ("54000", "GetNewTransactionId" | "GetNewMultiXactId") => wraparound(subject, error),
         ("57014", _) => return None,
         (code, _) if code.starts_with("57") => not_now(subject),
         _ => return None,
@@ -69,38 +73,68 @@ fn full(subject: &Subject, only_reserved_left: bool) -> Finding {
         ("DBT1501", "max_connections are in use")
     };
     finding(id, format!("PostgreSQL takes no more connections: {what}"))
-        .sure(FixKind::PostgresqlConf, subject.conf_place(), "max_connections = 300", Then::Restart)
+        .maybe(FixKind::Sql, format!("{} (shows who holds them)", admin_place(subject)), HOLDERS, Then::None)
+        .maybe(
+            FixKind::Httpd,
+            format!("{} (each child of httpd then holds one connection at most)", subject.httpd_place()),
+            "DBTestConnections 1",
+            Then::Reload,
+        )
+        .maybe(
+            FixKind::Shell,
+            format!(
+                "{} (raises max_connections, whatever it is now, by ten: how many are needed is for you to say; it restarts PostgreSQL)",
+                subject.server_shell()
+            ),
+            more_connections(subject),
+            Then::None,
+        )
         .maybe(
             FixKind::Sql,
-            format!("{} (ends the sessions that have done nothing for ten minutes)", admin_place(subject)),
+            format!("{} (ends the sessions that have done nothing for ten minutes: their programs lose their connections)", admin_place(subject)),
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state IN ('idle', 'idle in transaction') \
              AND state_change < now() - interval '10 minutes' AND pid <> pg_backend_pid();",
             Then::None,
         )
-        .not("not a wrong password and not pg_hba.conf: the limit is looked at before either (or after both passed)")
-        .not("not a limit of this role or database: those have other routines (InitializeSessionUserId, CheckMyDatabase)")
+        .not("not a limit of this role or database: those come from other routines (InitializeSessionUserId, CheckMyDatabase)")
+}
+
+/// Who is connected, and as whom.
+const HOLDERS: &str = "SELECT datname, usename, application_name, client_addr, state, count(*) FROM pg_stat_activity \
+     GROUP BY 1, 2, 3, 4, 5 ORDER BY 6 DESC LIMIT 20;";
+
+/// Ten more than the server's own value, where it stands: ALTER SYSTEM's file comes after postgresql.conf.
+fn more_connections(subject: &Subject) -> String {
+    crate::diagnosis::postgresql::server_commands::for_server(
+        subject.port,
+        "n=$(($(ask max_connections) + 10)); f=$(ask config_file); a=$d/postgresql.auto.conf; \
+         grep -q '^ *max_connections' \"$a\" && f=$a; echo \"max_connections = $n\" >>\"$f\"; \
+         b=$(dirname \"$(readlink /proc/$p/exe)\"); runuser -u \"$o\" -- \"$b/pg_ctl\" -D \"$d\" -l /dev/null -w -m fast restart",
+    )
 }
 
 fn role_full(subject: &Subject) -> Finding {
     finding("DBT1503", format!("Role {} has as many connections as its CONNECTION LIMIT allows", subject.role))
-        .sure(
+        .maybe(FixKind::Sql, format!("{} (shows who holds them)", subject.psql_place()), HOLDERS, Then::None)
+        .maybe(
             FixKind::Sql,
-            subject.psql_place(),
+            format!("{} (lifts the limit: write the number that is meant instead of -1)", subject.psql_place()),
             format!("ALTER ROLE {} CONNECTION LIMIT -1;", ident(&subject.role)),
             Then::None,
         )
-        .not("not max_connections of the server: the role's own limit was met, after the password was accepted")
+        .not("not max_connections of the server: the routine is the one that looks at the role's own limit")
 }
 
 fn database_full(subject: &Subject) -> Finding {
     finding("DBT1504", format!("Database {} has as many connections as its CONNECTION LIMIT allows", subject.database))
-        .sure(
+        .maybe(FixKind::Sql, format!("{} (shows who holds them)", admin_place(subject)), HOLDERS, Then::None)
+        .maybe(
             FixKind::Sql,
-            subject.psql_place(),
+            format!("{} (lifts the limit: write the number that is meant instead of -1)", admin_place(subject)),
             format!("ALTER DATABASE {} CONNECTION LIMIT -1;", ident(&subject.database)),
             Then::None,
         )
-        .not("not max_connections of the server: the database's own limit was met, after the password was accepted")
+        .not("not max_connections of the server: the routine is the one that looks at the database's own limit")
 }
 
 fn not_now(subject: &Subject) -> Finding {
@@ -131,25 +165,29 @@ fn not_now(subject: &Subject) -> Finding {
         "journalctl -k --since -1h | grep -iE 'out of memory|oom'",
         Then::None,
     )
-    .not("not pg_hba.conf and not the password: neither was looked at")
-    .not("not too many connections: that has SQLSTATE 53300")
 }
 
 /// 57P03 with a DETAIL: recovery itself keeps the door shut.
-fn standby_closed(subject: &Subject) -> Finding {
+fn standby_closed(subject: &Subject, error: &ServerError) -> Finding {
     finding(
         "DBT0711",
         format!(
-            "The server at {} is a standby that answers no queries: hot_standby is off, or it has not caught up yet",
-            subject.server()
+            "The server at {} is a standby that answers no queries: hot_standby is off, or it has not caught up yet ({})",
+            subject.server(),
+            error.detail.as_deref().unwrap_or_default()
         ),
     )
-    .sure(FixKind::PostgresqlConf, subject.conf_place(), "hot_standby = on", Then::Restart)
     .maybe(
         FixKind::Shell,
-        subject.server_shell(),
+        format!("{} (waits until it has caught up)", subject.server_shell()),
         format!("timeout 300 sh -c 'until pg_isready -p {}; do sleep 1; done'", subject.port),
         Then::None,
+    )
+    .maybe(
+        FixKind::PostgresqlConf,
+        format!("{} (if it is off there)", subject.conf_place()),
+        "hot_standby = on",
+        Then::Restart,
     )
     .not("not an ordinary start or stop: the server gave a DETAIL, which it gives for standbys only")
 }
@@ -193,7 +231,19 @@ fn disk_full(subject: &Subject, error: &ServerError) -> Finding {
 
 fn lock_table_full(subject: &Subject) -> Finding {
     finding("DBT1505", "PostgreSQL's table of locks is full: some transaction holds thousands of locks")
-        .sure(FixKind::PostgresqlConf, subject.conf_place(), "max_locks_per_transaction = 256", Then::Restart)
+        .maybe(
+            FixKind::Sql,
+            format!("{} (who holds them?)", admin_place(subject)),
+            "SELECT a.pid, a.usename, a.application_name, a.state, count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
+             GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT 10;",
+            Then::None,
+        )
+        .maybe(
+            FixKind::Shell,
+            format!("{} (shows the limit; more than it may be needed: set it in postgresql.conf, and restart)", subject.server_shell()),
+            crate::diagnosis::postgresql::server_commands::for_server(subject.port, "ask max_locks_per_transaction"),
+            Then::None,
+        )
         .not("not the machine's memory: the routine is the lock manager's")
 }
 
@@ -205,7 +255,6 @@ fn out_of_memory(subject: &Subject, error: &ServerError) -> Finding {
             "free -m; ps -eo pid,user,rss,args --sort=-rss | head -n 15",
             Then::None,
         )
-        .maybe(FixKind::PostgresqlConf, subject.conf_place(), "work_mem = 4MB", Then::Reload)
         .not("not the table of locks: the routine is not the lock manager's")
 }
 
@@ -220,22 +269,29 @@ fn exhausted(subject: &Subject, error: &ServerError) -> Finding {
         "free -m; df -h; df -i; ps -u postgres | wc -l",
         Then::None,
     )
-    .not("not pg_hba.conf, not the password, not a privilege: class 53 is want of resources")
 }
 
 /// The operating system refused PostgreSQL its own files. 42501 looks like a missing GRANT, and is none.
 fn data_files(subject: &Subject, error: &ServerError) -> Finding {
-    finding("DBT1404", format!("PostgreSQL cannot use its own data files: {}", error.message))
-        .sure(
+    let found = finding("DBT1404", format!("PostgreSQL cannot use its own data files: {}", error.message));
+    let place = format!(
+        "{} (remounts a data directory that is read-only, and gives its files back to their owner)",
+        subject.server_shell()
+    );
+    if error.code == "42501" {
+        return found
+            .sure(FixKind::Shell, place, own_the_data(subject), Then::None)
+            .not("not a missing GRANT, whatever the SQLSTATE says: the routine is one that opens files");
+    }
+    // an error of the disk, say: what the kernel has to tell comes first
+    found
+        .maybe(
             FixKind::Shell,
-            format!(
-                "{} (remounts a data directory that is read-only, and gives its files back to their owner)",
-                subject.server_shell()
-            ),
-            own_the_data(subject),
+            format!("{} (is the disk failing?)", subject.server_shell()),
+            "dmesg | grep -iE 'i/o error|ext4|xfs|nvme' | tail -n 30",
             Then::None,
         )
-        .not("not a missing GRANT, whatever the SQLSTATE says: the error was raised where files are opened")
+        .maybe(FixKind::Shell, place, own_the_data(subject), Then::None)
 }
 
 /// A file of PostgreSQL's own is not there.
@@ -255,7 +311,9 @@ fn own_the_data(subject: &Subject) -> String {
     crate::diagnosis::postgresql::server_commands::for_server(
         subject.port,
         "for t in \"$d\" $(find \"$d/pg_tblspc\" -type l -exec readlink -f {} +); do \
-         if findmnt -no OPTIONS -T \"$t\" | grep -qw ro; then mount -o remount,rw \"$(findmnt -no TARGET -T \"$t\")\"; fi; \
+         if findmnt -no OPTIONS -T \"$t\" | grep -qw ro; then \
+         if dmesg 2>/dev/null | grep -qiE 'remounting filesystem read-only|i/o error'; then \
+         echo 'the kernel found the disk in error (dmesg): look at that first'; exit 1; fi; mount -o remount,rw \"$(findmnt -no TARGET -T \"$t\")\"; fi; \
          find \"$t\" -xdev ! -user \"$o\" -exec chown \"$o\": {} +; find \"$t\" -xdev ! -perm -u+rw -exec chmod u+rwX {} +; done",
     )
 }
@@ -269,18 +327,24 @@ fn damaged(subject: &Subject, error: &ServerError) -> Finding {
             "dmesg | grep -iE 'i/o error|ata|nvme' | tail",
             Then::None,
         )
-        .not("not a privilege and not a lock: class XX is data corrupted")
 }
 
 fn internal(subject: &Subject, error: &ServerError) -> Finding {
-    finding("DBT1207", format!("PostgreSQL met an internal error ({}): {}", error.code, error.message))
-        .maybe(
-            FixKind::Shell,
-            format!("{} (the server's log has more)", subject.server_shell()),
-            crate::diagnosis::postgresql::server_commands::LOG,
-            Then::None,
-        )
-        .not("not our login, not a privilege, not the table's shape: class XX is the server's own trouble")
+    finding(
+        "DBT1207",
+        format!(
+            "PostgreSQL met an internal error ({}{}); its cause is open: {}",
+            error.code,
+            source(error),
+            error.message
+        ),
+    )
+    .maybe(
+        FixKind::Shell,
+        format!("{} (the server's log has more)", subject.server_shell()),
+        crate::diagnosis::postgresql::server_commands::LOG,
+        Then::None,
+    )
 }
 
 fn wraparound(subject: &Subject, error: &ServerError) -> Finding {
@@ -294,13 +358,41 @@ fn wraparound(subject: &Subject, error: &ServerError) -> Finding {
 
 /// Nothing knows this one: what the class of the SQLSTATE says, all that came, and where to look.
 pub fn unknown(subject: &Subject, error: &ServerError) -> Finding {
-    finding("DBT0909", format!("The server refused the connection ({}): {}", class_name(&error.code), error.message))
-        .maybe(
-            FixKind::Shell,
-            format!("{} (the server's log has more)", subject.server_shell()),
-            crate::diagnosis::postgresql::server_commands::LOG,
-            Then::None,
-        )
+    let found = finding(
+        "DBT0909",
+        format!(
+            "The server refused the connection; the cause is open ({} {}{}): {}",
+            error.code,
+            class_name(&error.code),
+            source(error),
+            error.message
+        ),
+    );
+    hinted(error, found).maybe(
+        FixKind::Shell,
+        format!("{} (the server's log has more)", subject.server_shell()),
+        crate::diagnosis::postgresql::server_commands::LOG,
+        Then::None,
+    )
+}
+
+/// " from routine in file", where the server names them.
+fn source(error: &ServerError) -> String {
+    match (&error.routine, &error.file) {
+        (Some(routine), Some(file)) => format!(" from {routine} in {file}"),
+        (Some(routine), None) => format!(" from {routine}"),
+        _ => String::new(),
+    }
+}
+
+/// The server's own advice, as it stands.
+fn hinted(error: &ServerError, mut found: Finding) -> Finding {
+    for (name, text) in [("DETAIL", &error.detail), ("CONTEXT", &error.context), ("HINT", &error.hint)] {
+        if let Some(text) = text {
+            found.cause.push_str(&format!("; {name}: {text}"));
+        }
+    }
+    found
 }
 
 /// What a class of SQLSTATE means (PostgreSQL manual, "PostgreSQL Error Codes").

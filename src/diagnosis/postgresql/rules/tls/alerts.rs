@@ -93,7 +93,6 @@ pub(super) fn alert(subject: &Subject, shake: &Handshake) -> Finding {
             crate::diagnosis::postgresql::server_commands::LOG,
             Then::None,
         )
-        .not("not pg_hba.conf and not the password: TLS comes first")
 }
 
 /// Adds the authority of our certificate to those that the server trusts for clients.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use openssl::nid::Nid;
-use openssl::pkey::PKey;
+use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
 use crate::database::postgresql::certificate::Peer;
@@ -137,10 +137,11 @@ pub(super) fn key_trouble(subject: &Subject, who: &Who) -> Option<Finding> {
         );
     }
     let certificate = X509::from_pem(&fs::read(cert).ok()?).ok();
-    let private = PKey::private_key_from_pem(&fs::read(key).ok()?).ok();
+    let private = private_key(&fs::read(key).ok()?);
     let matches = match (&certificate, &private) {
         (Some(certificate), Some(private)) => certificate.public_key().is_ok_and(|public| public.public_eq(private)),
-        // an encrypted key: OpenSSL itself will tell
+        (Some(_), None) if is_encrypted(key) => return passphrase(subject, key),
+        // OpenSSL itself will tell
         (Some(_), None) => return None,
         (None, _) => false,
     };
@@ -153,12 +154,9 @@ pub(super) fn key_trouble(subject: &Subject, who: &Who) -> Option<Finding> {
     )
     .not("not the server: the handshake did not begin");
     let public = certificate.and_then(|certificate| certificate.public_key().ok())?;
-    let other = files_beside(cert).into_iter().find(|path| {
-        fs::read(path)
-            .ok()
-            .and_then(|pem| PKey::private_key_from_pem(&pem).ok())
-            .is_some_and(|key| public.public_eq(&key))
-    });
+    let other = files_beside(cert)
+        .into_iter()
+        .find(|path| fs::read(path).ok().and_then(|pem| private_key(&pem)).is_some_and(|key| public.public_eq(&key)));
     Some(match other {
         Some(other) => found.sure(
             FixKind::Httpd,
@@ -167,6 +165,62 @@ pub(super) fn key_trouble(subject: &Subject, who: &Who) -> Option<Finding> {
             Then::Reload,
         ),
         None => found,
+    })
+}
+
+/// A key without a passphrase. With a callback, since OpenSSL would ask the terminal for one.
+fn private_key(pem: &[u8]) -> Option<PKey<Private>> {
+    PKey::private_key_from_pem_callback(pem, |_| Ok(0)).ok()
+}
+
+/// A PEM key that a passphrase protects, in the form of PKCS #8 or the older one.
+fn is_encrypted(key: &Path) -> bool {
+    fs::read_to_string(key).is_ok_and(|text| text.contains("ENCRYPTED"))
+}
+
+/// The key is encrypted, and what is configured does not open it.
+fn passphrase(subject: &Subject, key: &Path) -> Option<Finding> {
+    let configured = subject.settings.sslpassword.as_ref();
+    let opens = |word: &str| {
+        let pem = fs::read(key).unwrap_or_default();
+        PKey::private_key_from_pem_passphrase(&pem, word.as_bytes()).is_ok()
+    };
+    let what = match configured {
+        Some(word) if opens(word.reveal()) => return None,
+        Some(_) => "sslpassword does not open it",
+        None => "no sslpassword is configured",
+    };
+    let text = subject.directive(|settings| settings.sslpassword = Some(crate::database::Secret::new("***")));
+    let file = shell(&key.display().to_string());
+    Some(
+        finding("DBT0623", format!("The key {} (sslkey) is encrypted with a passphrase, and {what}", key.display()))
+            .maybe(
+                FixKind::Httpd,
+                format!("{} (sslpassword is the passphrase; whoever may read httpd's configuration sees it)", subject.httpd_place()),
+                text,
+                Then::Reload,
+            )
+            .maybe(
+                FixKind::Shell,
+                "a root shell on this machine (asks for the passphrase, and takes it off the key)",
+                format!("umask 077 && openssl pkey -in {file} -out {file}.plain && cat {file}.plain >{file} && rm {file}.plain"),
+                Then::None,
+            )
+            .not("not the server: the handshake did not begin"),
+    )
+}
+
+/// A certificate beside `root` that issued the one that was rejected, and was itself issued by one in `root`.
+pub(super) fn intermediate(root: &Path, rejected: &Peer) -> Option<PathBuf> {
+    let read = |path: &Path| {
+        let pem = fs::read(path).ok().filter(|bytes| bytes.len() < 1 << 20)?;
+        X509::stack_from_pem(&pem).ok()
+    };
+    let roots = read(root)?;
+    files_beside(root).into_iter().find(|path| {
+        let Some(certificate) = read(path).and_then(|list| list.into_iter().next()) else { return false };
+        let issued = |root: &X509| root.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false));
+        Peer::of(&certificate).subject == rejected.issuer && roots.iter().any(issued)
     })
 }
 
@@ -223,12 +277,9 @@ pub fn client_pair_beside(subject: &Subject) -> Option<(PathBuf, PathBuf)> {
     let named = |path: &&PathBuf| common_name_of(path).as_deref() == Some(&subject.role);
     let cert = files.iter().find(named)?;
     let public = X509::from_pem(&fs::read(cert).ok()?).ok()?.public_key().ok()?;
-    let key = files.iter().find(|path| {
-        fs::read(path)
-            .ok()
-            .and_then(|pem| PKey::private_key_from_pem(&pem).ok())
-            .is_some_and(|key| public.public_eq(&key))
-    })?;
+    let key = files
+        .iter()
+        .find(|path| fs::read(path).ok().and_then(|pem| private_key(&pem)).is_some_and(|key| public.public_eq(&key)))?;
     Some((cert.clone(), key.clone()))
 }
 

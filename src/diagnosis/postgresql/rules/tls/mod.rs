@@ -11,7 +11,7 @@ use crate::database::postgresql::settings::{Host, RootCert, SslMode};
 use crate::diagnosis::postgresql::quote::shell;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then, Who};
+use crate::diagnosis::{Finding, Fix, FixKind, Then, Who};
 
 pub use files::{candidate_roots, client_pair_beside, common_name_of};
 
@@ -89,8 +89,7 @@ pub fn read(subject: &Subject, shake: &Handshake, who: &Who) -> Finding {
                 shake.verify
             ),
         )
-        .maybe(FixKind::Shell, "any shell (shows the certificate)", show(subject), Then::None)
-        .not("not pg_hba.conf and not the password: TLS comes first"),
+        .maybe(FixKind::Shell, "any shell (shows the certificate)", show(subject), Then::None),
     })
 }
 
@@ -140,13 +139,23 @@ fn unknown_authority(subject: &Subject, shake: &Handshake) -> Finding {
     let found = finding(
         "DBT0602",
         format!(
-            "The certificate of {} was issued by an authority that is not trusted here{}",
+            "The certificate of {} was issued by an authority that is not {}{}",
             subject.server(),
+            // whether an intermediate is missing, only the certificate itself tells
+            if shake.rejected.is_some() {
+                "trusted here"
+            } else {
+                "found here, in sslrootcert or beside the certificate"
+            },
             about(shake)
         ),
     )
-    .not("not an expired certificate and not another name: OpenSSL's code says that the issuer is unknown")
-    .not("not pg_hba.conf and not the password: TLS comes first");
+    .not("not an expired certificate and not another name: OpenSSL's code says that the issuer is unknown");
+    if let (None, Some((peer, 0)), true) = (shake.better_root, shake.rejected, shake.verify >= 20)
+        && peer.subject != peer.issuer
+    {
+        return incomplete(subject, shake, peer);
+    }
     let found = match shake.better_root {
         Some(root) => {
             let text = subject.directive(|settings| settings.sslrootcert = Some(RootCert::File(root.to_owned())));
@@ -162,6 +171,58 @@ fn unknown_authority(subject: &Subject, shake: &Handshake) -> Finding {
         format!("{} 2>/dev/null | awk '/BEGIN CERT/{{c=\"\"}} {{c=c $0 \"\\n\"}} /END CERT/{{l=c}} END{{printf \"%s\", l}}' >>{file}", show(subject)),
         Then::None,
     )
+}
+
+/// The search ended at the server's own certificate: its issuer was neither sent nor is it in sslrootcert.
+fn incomplete(subject: &Subject, shake: &Handshake, peer: &Peer) -> Finding {
+    let root = match &subject.settings.sslrootcert {
+        Some(RootCert::File(root)) => Some(root.as_path()),
+        _ => None,
+    };
+    let between = root.and_then(|root| files::intermediate(root, peer));
+    let mut found = finding(
+        "DBT0622",
+        format!(
+            "The certificate of {} was issued by {}, whose own certificate the server does not send",
+            subject.server(),
+            peer.issuer
+        ),
+    );
+    let Some(file) = between else {
+        found.cause.push_str(&format!(
+            ", and sslrootcert does not hold: either the server's chain is incomplete, or sslrootcert holds another authority{}",
+            about(shake)
+        ));
+        return found.maybe(
+            FixKind::Shell,
+            format!(
+                "{} (put the intermediate's certificate, which whoever signed the server's has, behind it in the file that this shows)",
+                subject.server_shell()
+            ),
+            crate::diagnosis::postgresql::server_commands::for_server(subject.port, "ask ssl_cert_file; c=$(ask ssl_cert_file); cd \"$d\"; grep -c 'BEGIN CERT' \"$c\""),
+            Then::None,
+        );
+    };
+    let name = shell(&file.display().to_string());
+    found.cause.push_str(&format!("; {} holds it, and it leads to sslrootcert", file.display()));
+    found
+        .fix(Fix {
+            sure: subject.local,
+            kind: FixKind::Shell,
+            place: format!("{} (behind the server's own certificate)", subject.server_shell()),
+            text: crate::diagnosis::postgresql::server_commands::for_server(
+                subject.port,
+                &format!("c=$(ask ssl_cert_file); cd \"$d\"; {{ echo; cat {name}; }} >>\"$c\" && kill -HUP $p"),
+            ),
+            then: Then::None,
+        })
+        .maybe(
+            FixKind::Shell,
+            "a root shell on this machine (second best: beside the authority that is trusted here)",
+            format!("cat {name} >>{}", shell(&root.unwrap_or(Path::new("")).display().to_string())),
+            Then::None,
+        )
+        .not(format!("not another authority: what issued {} was itself issued by one in sslrootcert", peer.issuer))
 }
 
 fn not_yet(subject: &Subject, shake: &Handshake) -> Finding {
