@@ -94,6 +94,9 @@ pub enum Cause {
     Closed,
     /// The peer does not speak the protocol: the first bytes it sent.
     Foreign(Vec<u8>),
+    /// INSERT … RETURNING succeeded and gave no row back, and the row was not found: a trigger or rule of the table took
+    /// it. It may have stored it elsewhere, or changed.
+    NoRow,
     /// The driver refused, or the answer made no sense.
     Driver(String),
 }
@@ -192,6 +195,9 @@ impl fmt::Display for Cause {
             Cause::Tls { text, .. } => f.write_str(text),
             Cause::Closed => f.write_str("the other side closed the connection"),
             Cause::Foreign(bytes) => write!(f, "the answer is not PostgreSQL's: \"{}\"", bytes.escape_ascii()),
+            Cause::NoRow => {
+                f.write_str("the server stored no row that can be found: a trigger or a rule of the table took it")
+            }
             Cause::Driver(text) => f.write_str(text),
         }
     }

@@ -61,6 +61,10 @@ pub struct PgConnection {
     stale: bool,
     /// A statement has succeeded.
     proved: bool,
+    /// What this session is known to have taken last from the sequence of the ids.
+    last_id: Option<i64>,
+    /// An INSERT was stored, and gave nothing back.
+    silent: bool,
 }
 
 /// A request that failed, and how far it had come.
@@ -99,6 +103,8 @@ impl PgConnection {
             alive: true,
             stale: false,
             proved: false,
+            last_id: None,
+            silent: false,
         }
     }
 
@@ -310,8 +316,8 @@ impl Connection for PgConnection {
     }
 
     fn ping(&mut self) -> Result<(), Error> {
-        let result = self.run(async |client| client.check_connection().await);
-        result.map_err(|failed| self.error(failed.failure, Stage::Session, "sending an empty query".into()))
+        // that the server answers says nothing about the table
+        self.page(None, 0).map(drop)
     }
 
     fn usable(&self) -> bool {
@@ -345,7 +351,7 @@ fn proof(query: Query, how: How, body: &[u8]) -> Option<i32> {
         return None;
     }
     let pid = match query {
-        Query::Insert => columns(body).and_then(|[_, pid]| pid),
+        Query::Insert | Query::Stored => columns(body).and_then(|[_, pid]| pid),
         Query::Newest(_) | Query::Before(_) => columns(body).and_then(|[_, _, _, pid]| pid),
     };
     number(pid?)

@@ -84,13 +84,14 @@ fn send(state: &mut State, mut request: &[u8]) -> Result<(), Failure> {
 
 fn answer(state: &mut State, each: &mut dyn FnMut(u8, &[u8]) -> bool) -> Result<(), Failure> {
     let mut error: Option<ServerError> = None;
-    let mut ready = false;
+    let (mut ready, mut in_transaction) = (false, false);
     loop {
         take(state, &mut |tag, body| {
             match tag {
                 // what comes after it, a goodbye perhaps, is not part of this answer
                 b'Z' => {
                     ready = true;
+                    in_transaction = body != b"I";
                     return Flow::Break(true);
                 }
                 b'E' => error = error.take().or_else(|| Some(server_error(body))),
@@ -101,6 +102,7 @@ fn answer(state: &mut State, each: &mut dyn FnMut(u8, &[u8]) -> bool) -> Result<
             Flow::Continue(())
         })?;
         if ready {
+            state.in_transaction = in_transaction;
             return error.map_or(Ok(()), |error| Err(Failure::Server(Box::new(error))));
         }
         if !matches!(state.receive(true), Ok(1..)) {

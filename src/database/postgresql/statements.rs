@@ -16,6 +16,8 @@ pub enum Query {
     /// So many rows below an id.
     Before(u32),
     Insert,
+    /// The row that an INSERT in this session stored without giving it back.
+    Stored,
 }
 
 impl Query {
@@ -25,6 +27,7 @@ impl Query {
             Query::Newest(count) => format!("dbtest_newest_{count}"),
             Query::Before(count) => format!("dbtest_before_{count}"),
             Query::Insert => "dbtest_insert".into(),
+            Query::Stored => "dbtest_stored".into(),
         }
     }
 
@@ -34,6 +37,9 @@ impl Query {
     /// the table. The columns are cast, so that a table with other types than ours still answers, always in the same types. ORDER BY names the table: the bare name would be the column of the *result*,
     /// whose cast no index knows.
     pub fn sql(self, table: &Table, proof: bool) -> String {
+        if self == Query::Stored {
+            return stored(table);
+        }
         let table = table.quoted();
         let proof = if proof { ", pg_catalog.pg_backend_pid()" } else { "" };
         let rows = r#"t."id"::int8, t."stuff"::text, t."things"::text"#;
@@ -46,11 +52,20 @@ impl Query {
                     r#"SELECT {rows}{proof} FROM {table} AS t WHERE t."id" < $1 ORDER BY t."id" DESC LIMIT {count}"#
                 )
             }
-            Query::Insert => {
+            Query::Insert | Query::Stored => {
                 format!(r#"INSERT INTO {table} ("stuff", "things") VALUES ($1, $2) RETURNING "id"::int8{proof}"#)
             }
         }
     }
+}
+
+/// The id that this session last took from the sequence of the table's ids (from any sequence, if that one is not known
+/// to belong to the column), the server's process, and the id again if a row has it and both texts.
+fn stored(table: &Table) -> String {
+    let table = table.quoted();
+    format!(
+        r#"SELECT s.last::int8, pg_catalog.pg_backend_pid(), (SELECT t."id"::int8 FROM {table} AS t WHERE t."id" = s.last AND t."stuff"::text = $1 AND t."things"::text = $2 LIMIT 1) FROM (SELECT COALESCE(pg_catalog.currval(pg_catalog.pg_get_serial_sequence('{table}', 'id')), pg_catalog.lastval()) AS last OFFSET 0) AS s"#
+    )
 }
 
 /// The table as the original application's SQLAlchemy made it.

@@ -81,6 +81,8 @@ pub struct State {
     pub startup: Startup,
     /// What the driver has been given so far.
     pub framing: Framing,
+    /// The last answer ended inside a transaction that somebody else began.
+    pub in_transaction: bool,
     /// A write failed since the peer had closed: what it said before is still to be read.
     deaf: bool,
     transport: Transport,
@@ -103,6 +105,7 @@ impl Control {
             broken: None,
             startup: Startup::default(),
             framing: Framing::default(),
+            in_transaction: false,
             deaf: false,
             transport,
             received: vec![0; RECEIVE_BUFFER],

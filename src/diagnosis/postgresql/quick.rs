@@ -151,7 +151,7 @@ fn statement(subject: &Subject, error: &Error, stage: Stage) -> Finding {
         Cause::Server(refusal) => statement::refused(&scene, refusal),
         Cause::TimedOut(_) => statement::too_slow(&scene),
         Cause::Closed | Cause::Io(_) => session::hung_up(subject, false),
-        Cause::Driver(_) if doing == Doing::Writing => statement::swallowed(&scene),
+        Cause::NoRow => statement::swallowed(&scene),
         Cause::Driver(text) => statement::unreadable(&scene, text),
         _ => generic::finding(error),
     }

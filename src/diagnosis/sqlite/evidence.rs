@@ -249,6 +249,7 @@ fn copy(cause: &Cause) -> Cause {
         },
         Cause::TimedOut(limit) => Cause::TimedOut(*limit),
         Cause::Closed => Cause::Closed,
+        Cause::NoRow => Cause::NoRow,
         other => Cause::Driver(other.to_string()),
     }
 }

@@ -7,27 +7,61 @@ use std::time::Instant;
 
 use crate::database::{Cause, Error, Stage, WriteError};
 
-use super::{Failed, PgConnection, Query, Value, columns, exchange, failure, number};
+use super::{Direct, Failed, PgConnection, Query, Value, columns, exchange, failure, number};
 
 impl PgConnection {
     /// Inserts one row and commits it.
     pub(super) fn insert_one(&mut self, stuff: &str, things: &str) -> Result<i64, WriteError> {
         let answers = self.insert_in_one_transaction(&[(stuff, things)])?;
-        answers.into_iter().next().flatten().ok_or_else(|| WriteError::NotSaved(self.no_row()))
+        match answers.into_iter().next().flatten().or_else(|| self.stored(stuff, things)) {
+            Some(id) => Ok(id),
+            None => Err(self.no_row()),
+        }
     }
 
     /// Inserts rows, with one commit for all if none of them is refused.
     pub(super) fn insert_all(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Result<i64, WriteError>>, WriteError> {
         let began = Instant::now();
         let proved = self.proved;
+        if self.silent && rows.len() > 1 {
+            // each is to be found again
+            return Ok(self.one_by_one(rows, began));
+        }
         match self.insert_in_one_transaction(rows) {
-            Ok(ids) => Ok(ids.into_iter().map(|id| id.ok_or_else(|| WriteError::NotSaved(self.no_row()))).collect()),
+            Ok(ids) => {
+                let alone = <&[_; 1]>::try_from(rows).ok().filter(|_| ids == [None]);
+                match alone.and_then(|[(stuff, things)]| self.stored(stuff, things)) {
+                    Some(id) => Ok(vec![Ok(id)]),
+                    None => Ok(ids.into_iter().map(|id| id.ok_or_else(|| self.no_row())).collect()),
+                }
+            }
             // a session that has grown old fails for all of them: the caller tries a new one
             Err(WriteError::NotSaved(_)) if self.alive && rows.len() > 1 && !(proved && self.stale) => {
                 Ok(self.one_by_one(rows, began))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The id of a row that was just committed without being given back, if it can be found: by the sequence of the ids,
+    /// when this session (a pooler's is not ours) has taken a number from it since, and that number's row has the texts.
+    fn stored(&mut self, stuff: &str, things: &str) -> Option<i64> {
+        self.silent = true;
+        // a statement that fails would spoil a transaction that somebody looks on
+        if self.session.control.with(|state| state.in_transaction) {
+            return None;
+        }
+        let mut found = None;
+        let texts = [Value::Text(stuff), Value::Text(things)];
+        let result = self.query(Query::Stored, &texts, &mut |row| {
+            found =
+                columns(row).map(|[last, pid, id]| (last.and_then(number), pid.and_then(number), id.and_then(number)));
+            true
+        });
+        let (last, pid, id): (Option<i64>, Option<i32>, Option<i64>) = found.filter(|_| result.is_ok())?;
+        let ours = pid.is_some() && pid == self.session.startup.backend_pid && self.direct != Direct::No;
+        let moved = last != std::mem::replace(&mut self.last_id, last);
+        id.filter(|_| ours && moved)
     }
 
     /// Each for itself, for as long as all of them together may take.
@@ -42,7 +76,7 @@ impl PgConnection {
         rows.iter().map(one).collect()
     }
 
-    /// The ids in the order of the rows; None for one that the server did not store and did not refuse either. After
+    /// The ids in the order of the rows; None for one that the server neither gave back nor refused. After
     /// an error that is certain nothing is stored.
     fn insert_in_one_transaction(&mut self, rows: &[(&str, &str)]) -> Result<Vec<Option<i64>>, WriteError> {
         // a server that said goodbye meanwhile has certainly stored nothing
@@ -62,7 +96,9 @@ impl PgConnection {
                 true
             }
         });
-        result.map(|()| ids).map_err(|failed| self.write_error(failed))
+        result.map_err(|failed| self.write_error(failed))?;
+        self.last_id = ids.iter().flatten().last().copied().or(self.last_id);
+        Ok(ids)
     }
 
     fn write_error(&self, failed: Failed) -> WriteError {
@@ -74,9 +110,8 @@ impl PgConnection {
         if refused { WriteError::NotSaved(error) } else { WriteError::Unknown(error) }
     }
 
-    fn no_row(&self) -> Error {
-        let cause = Cause::Driver("the server stored no row: a trigger or a rule of the table took it".into());
-        Error { stage: Stage::Write, doing: self.inserting(), cause }
+    fn no_row(&self) -> WriteError {
+        WriteError::Unknown(Error { stage: Stage::Write, doing: self.inserting(), cause: Cause::NoRow })
     }
 
     fn inserting(&self) -> String {

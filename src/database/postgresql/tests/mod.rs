@@ -11,6 +11,7 @@ mod foreign;
 mod peer;
 mod poolers;
 mod rows;
+mod silent;
 mod stale;
 mod trouble;
 

@@ -343,7 +343,7 @@ impl Trials<'_> {
         let id = match inserted {
             Ok(id) => Some(id),
             // no row came back: that none was stored is not proved by it
-            Err(Error { cause: Cause::Driver(_), .. }) if self.stored_in(&text).is_some() => None,
+            Err(Error { cause: Cause::NoRow, .. }) if self.stored_in(&text).is_some() => None,
             Err(error) => {
                 self.rollback();
                 return Err(Box::new(self.refused(trial, &error, Doing::Writing)));
