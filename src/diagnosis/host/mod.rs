@@ -9,3 +9,4 @@ pub mod path_fixes;
 pub mod posix;
 pub mod process;
 pub mod security;
+pub mod unit;

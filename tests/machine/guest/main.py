@@ -9,9 +9,9 @@ import systemd
 from machine import LASTING, Case, Machine, Tally
 
 CASES = {
-    "enforcing": selinux.CASES + systemd.CASES,
+    "enforcing": selinux.CASES,
     "permissive": selinux.PERMISSIVE,
-    "apparmor": apparmor.CASES,
+    "apparmor": apparmor.CASES + systemd.CASES,
 }
 
 

@@ -278,6 +278,20 @@ pub static ENTRIES: &[Entry] = &[
         "Connect over TCP, or set unix_socket_directories and restart.",
     ),
     entry(
+        "DBT0435",
+        "httpd may not make such a socket",
+        "A seccomp filter of its unit allows other families of sockets only: RestrictAddressFamilies= of systemd.",
+        "socket gives EAFNOSUPPORT for IPv4 or a Unix socket, which every Linux has.",
+        "RestrictAddressFamilies=AF_INET (or AF_INET6, AF_UNIX) in a drop-in of the unit, and a restart.",
+    ),
+    entry(
+        "DBT0436",
+        "The unit may not connect to that address",
+        "systemd's IPAddressDeny= drops the packets of the unit that runs httpd.",
+        "connect gives EPERM, and a file of the unit sets IPAddressDeny.",
+        "IPAddressAllow= with the address in a drop-in of the unit, and a restart.",
+    ),
+    entry(
         "DBT0501",
         "A web server listens there",
         "The port speaks HTTP.",

@@ -15,6 +15,7 @@ use crate::database::postgresql::socket::Address;
 use crate::database::postgresql::startup::{AuthRequest, Startup};
 use crate::database::{Cause, Error, Stage};
 use crate::diagnosis::engine::generic;
+use crate::diagnosis::host::unit;
 use crate::diagnosis::postgresql::gather::fields;
 use crate::diagnosis::postgresql::ladder::Scene;
 use crate::diagnosis::postgresql::quote::shell;
@@ -374,6 +375,8 @@ pub fn around(root: &Path, subject: &Subject, who: &Who, asks: bool) -> Surround
         neighbours,
         postgres_ports,
         confined: who.confined_type().map(str::to_owned),
+        unit: who.unit.clone(),
+        unit_settings: who.unit.iter().flat_map(|unit| unit::settings(root, unit)).collect(),
         database_boolean: who.boolean("httpd_can_network_connect_db"),
         route_allows: None,
         gateway,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::database::postgresql::settings::Host;
+use crate::diagnosis::host::unit::{self, Setting};
 use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
 use crate::diagnosis::postgresql::rules::refused::refused;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
@@ -29,6 +30,9 @@ pub struct Surroundings {
     pub postgres_ports: BTreeSet<u16>,
     /// The type of this process' domain, where SELinux may refuse it something.
     pub confined: Option<String>,
+    /// The systemd unit of httpd, and what its files say.
+    pub unit: Option<String>,
+    pub unit_settings: Vec<Setting>,
     /// Whether the boolean httpd_can_network_connect_db is on, where that can be read.
     pub database_boolean: Option<bool>,
     /// A UDP socket, which SELinux's rule about ports does not bind, connects where TCP gave EACCES: no route forbids it.
@@ -55,12 +59,13 @@ pub fn tcp(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surro
             Refusal::Errno(libc::ECONNREFUSED) => refused(subject, attempts, around),
             _ if is_without_ipv6(address, refusal, around) => no_ipv6(subject, address, around),
             Refusal::Errno(libc::EACCES) => forbidden(subject, address, around),
-            Refusal::Errno(libc::EPERM) => filtered_here(subject, address),
+            Refusal::Errno(libc::EPERM) => filtered_here(subject, address, around),
             Refusal::Errno(libc::ENETUNREACH) => no_route(subject, attempts),
             Refusal::Errno(libc::EHOSTUNREACH | libc::EHOSTDOWN) => host_unreachable(subject, address),
             Refusal::Errno(libc::EADDRNOTAVAIL) => no_port_left(subject, address, around),
             Refusal::Errno(libc::EMFILE | libc::ENFILE) => no_descriptor(subject, refusal),
             Refusal::Errno(libc::ETIMEDOUT) | Refusal::TimedOut(_) => silent(subject, address, refusal),
+            Refusal::Errno(libc::EAFNOSUPPORT) if address.is_ipv4() => no_family(subject, "AF_INET", around),
             Refusal::Errno(libc::EAFNOSUPPORT) => no_route(subject, attempts),
             Refusal::Errno(errno) => other(subject, address, errno),
         }
@@ -150,8 +155,25 @@ fn has_another_label(port: u16) -> bool {
     matches!(port, 0..=1023 | 3128 | 3306 | 5353 | 6379 | 8000 | 8008 | 8009 | 8080 | 8118 | 8123 | 8443 | 9000 | 10001..=10010 | 11211)
 }
 
-fn filtered_here(subject: &Subject, address: SocketAddr) -> Finding {
+fn filtered_here(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
     let (ip, port) = (address.ip(), subject.port);
+    let denied = unit::find(&around.unit_settings, &["IPAddressDeny"]);
+    if let (Some(name), Some(denied)) = (&around.unit, denied) {
+        return finding(
+            "DBT0436",
+            format!(
+                "The unit {name} may not connect to {ip}: IPAddressDeny={} in {} (EPERM)",
+                denied.value,
+                denied.file.display()
+            ),
+        )
+        .sure(
+            FixKind::Shell,
+            "a root shell on this machine",
+            unit::drop_in(name, &format!("IPAddressAllow={ip}")),
+            Then::Restart,
+        );
+    }
     finding(
         "DBT0412",
         format!("A firewall rule of this machine itself forbids connections to {ip} port {port} (EPERM)"),
@@ -163,6 +185,31 @@ fn filtered_here(subject: &Subject, address: SocketAddr) -> Finding {
         Then::None,
     )
     .not("not PostgreSQL and not the network: no packet left this machine")
+}
+
+/// Every Linux has IPv4 and Unix sockets: a process that may not make one has a seccomp filter.
+pub fn no_family(subject: &Subject, family: &str, around: &Surroundings) -> Finding {
+    let set = unit::find(&around.unit_settings, &["RestrictAddressFamilies"]);
+    let by = set.map_or_else(
+        || "a seccomp filter, such as systemd's RestrictAddressFamilies=".to_owned(),
+        |set| format!("RestrictAddressFamilies={} in {}", set.value, set.file.display()),
+    );
+    let name = around.unit.clone();
+    let found = finding(
+        "DBT0435",
+        format!("httpd may not make a socket of the family {family} for {}: {by} (EAFNOSUPPORT)", subject.server()),
+    )
+    .not("not PostgreSQL and not the network: no socket came about");
+    let place = "a root shell on this machine";
+    match name {
+        // a family that is named is added to a list of those allowed, and taken out of one of those forbidden
+        Some(name) => {
+            let text = unit::drop_in(&name, &format!("RestrictAddressFamilies={family}"));
+            let fix = Fix { sure: set.is_some(), kind: FixKind::Shell, place: place.into(), text, then: Then::Restart };
+            found.fix(fix)
+        }
+        None => found,
+    }
 }
 
 pub fn accept_rule(chain: &str, side: &str, ip: IpAddr, port: u16) -> String {

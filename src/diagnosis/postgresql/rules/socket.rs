@@ -33,6 +33,7 @@ pub fn read(subject: &Subject, path: &Path, refusal: Refusal, around: &Surroundi
         (None, Refusal::Errno(libc::EACCES | libc::EPERM)) => denied(path, who),
         (None, Refusal::Errno(libc::EAGAIN) | Refusal::TimedOut(_)) => queue_full(subject, path),
         (None, Refusal::Errno(libc::EMFILE | libc::ENFILE)) => super::reach::no_descriptor(subject, refusal),
+        (None, Refusal::Errno(libc::EAFNOSUPPORT)) => super::reach::no_family(subject, "AF_UNIX", around),
         (None, Refusal::Errno(libc::ENAMETOOLONG | libc::EINVAL)) => too_long(subject, path),
         (None, _) => {
             finding("DBT0433", format!("Connecting to the socket {} failed: {}", path.display(), describe(refusal)))
@@ -75,6 +76,11 @@ fn over_tcp(subject: &Subject) -> String {
 fn blocked(subject: &Subject, dir: &Path, obstacle: &Obstacle, around: &Surroundings, who: &Who) -> Finding {
     let temporary = dir.starts_with("/tmp") || dir.starts_with("/var/tmp");
     let missing = matches!(obstacle.trouble, Trouble::Missing | Trouble::Dangling(_));
+    // no host was named, and the packages' directory is not there: their server makes it when it starts
+    let by_default = subject.settings.hosts.get(subject.host_index).is_none_or(|host| host.host == Host::LocalSocket);
+    if missing && temporary && by_default && !around.neighbours.living().any(|socket| socket.dir == dir) {
+        return no_socket(subject, Path::new("/run/postgresql"), around);
+    }
     if missing && temporary && mounts::private_tmp(&who.mounts).is_some() {
         return private_tmp(subject, dir);
     }
