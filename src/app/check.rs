@@ -9,7 +9,7 @@ use super::child::CHILD;
 use super::form::Form;
 use super::http::{Level, Request, Response};
 use super::negotiate::{self, Format};
-use super::{Endpoint, origin, problem, render, wanted_format};
+use super::{Endpoint, investigation, origin, problem, render, wanted_format};
 use crate::database::Stage;
 use crate::diagnosis::{self, Change, Circumstances, Colour, Entry, Finding, Report, State, Step, Verdict};
 
@@ -80,6 +80,7 @@ fn answer(request: &mut dyn Request, endpoint: &Endpoint, depth: Depth) -> Respo
     let Some(mut report) = examine_as(request.base(), endpoint, depth) else {
         return busy(request, format);
     };
+    report = investigation::with_the_page(endpoint, report);
     log(request, endpoint, &report);
     if !endpoint.told {
         report = Arc::new(brief(&report));

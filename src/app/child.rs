@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Endpoint;
 use super::http::{Level, Request};
 use crate::database::Stage;
-use crate::diagnosis::{Change, Changes, Circumstances, Examiner, Report};
+use crate::diagnosis::{Change, Changes, Circumstances, Examiner, Finding, Report};
 
 /// This child's.
 pub static CHILD: LazyLock<Child> = LazyLock::new(Child::default);
@@ -46,6 +46,8 @@ struct Fault {
     doing: Doing,
     /// As the error alone tells: by this it is recognised, whoever meets it.
     id: &'static str,
+    /// What is known of it.
+    finding: Finding,
     /// The step that failed.
     stage: Stage,
     logged: Logged,
@@ -111,12 +113,27 @@ impl Child {
         Some(fault.logged.clone())
     }
 
+    /// Why the last row that was sent was not stored, unless one has been since.
+    pub fn last_write(&self, endpoint: &Endpoint) -> Option<Finding> {
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = failing.get(&endpoint.key)?.iter().find(|fault| fault.doing == Doing::Writing)?;
+        Some(fault.finding.clone())
+    }
+
     /// Notes that something fails with an error of this id, which is being logged as `logged`.
-    pub fn failed(&self, endpoint: &Endpoint, doing: Doing, id: &'static str, stage: Stage, logged: Logged) {
+    pub fn failed(
+        &self,
+        endpoint: &Endpoint,
+        doing: Doing,
+        id: &'static str,
+        finding: &Finding,
+        stage: Stage,
+        logged: Logged,
+    ) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         let faults = failing.entry(endpoint.key).or_default();
         faults.retain(|fault| fault.doing != doing);
-        faults.push(Fault { doing, id, stage, logged });
+        faults.push(Fault { doing, id, finding: finding.clone(), stage, logged });
         self.trouble.store(true, Ordering::Relaxed);
     }
 
@@ -158,8 +175,9 @@ impl Child {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Asked, Fake, Site};
+    use super::super::testing::{Asked, Fake, Site, broken};
     use super::*;
+    use crate::diagnosis;
 
     #[test]
     fn checks_do_not_take_every_thread() {
@@ -185,18 +203,19 @@ mod tests {
     fn it_works_again_only_when_that_which_failed_has_succeeded() {
         let (child, site) = (Child::default(), Site::fake(&Fake::with_rows(1)));
         let logged = || Logged { id: "DBT1300", reference: "R".into() };
+        let finding = diagnosis::quick(&broken(Stage::Write), &site.settings.target, &site.settings);
         site.with_endpoint(|endpoint| {
             let said = |doing| {
                 let asked = Asked::get("/");
                 child.works(&asked, endpoint, doing);
                 asked.logged.into_inner().len()
             };
-            child.failed(endpoint, Doing::Writing, "DBT1399", Stage::Write, logged());
+            child.failed(endpoint, Doing::Writing, "DBT1399", &finding, Stage::Write, logged());
             assert_eq!(said(Doing::Reading), 0, "a read is no news about an insert");
             assert_eq!(child.known(endpoint, "DBT1399"), Some(logged()));
             assert_eq!(said(Doing::Writing), 1);
             assert_eq!(child.known(endpoint, "DBT1399"), None);
-            child.failed(endpoint, Doing::Writing, "DBT0499", Stage::Reach, logged());
+            child.failed(endpoint, Doing::Writing, "DBT0499", &finding, Stage::Reach, logged());
             assert_eq!(said(Doing::Reading), 1, "what could not be reached is reached");
             assert_eq!(said(Doing::Writing), 0);
         });

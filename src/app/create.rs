@@ -8,13 +8,15 @@ use askama::Template;
 use super::child::{CHILD, Doing};
 use super::failure::{self, Attempt, Cause, Stored};
 use super::form::Form;
-use super::http::{Request, Response};
+use super::http::{Level, Request, Response};
 use super::model::{Entry, Model};
 use super::negotiate::Format;
+use super::refusal::{self, Refusal};
 use super::stuff::STUFF;
 use super::{Endpoint, home, json, origin, problem, render, wanted_format};
 use crate::config::Resolved;
 use crate::database::NotStored;
+use crate::diagnosis;
 use crate::tally::Counter;
 
 /// What a body may be.
@@ -41,8 +43,8 @@ pub fn post(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     let kind = kind_of(request.header("Content-Type"));
     let format = answer_format(request, kind);
     match receive(request, endpoint, kind, format) {
-        Ok(entry) if entry.is_sound() => insert(request, endpoint, format, &entry),
-        Ok(entry) => mistaken(request, endpoint, format, &entry),
+        Ok(entry) if entry.is_sound() => insert(request, endpoint, format, entry),
+        Ok(entry) => mistaken(request, endpoint, format, &entry, 422),
         Err(refused) => refused,
     }
 }
@@ -78,18 +80,33 @@ fn receive(
     entry.map_err(|why| problem::bad_request(request, format, &format!("Nothing was saved: {why}.")))
 }
 
-fn insert(request: &dyn Request, endpoint: &Endpoint, format: Format, entry: &Entry) -> Response {
+fn insert(request: &dyn Request, endpoint: &Endpoint, format: Format, entry: Entry) -> Response {
     let (stored, cause) = match endpoint.service().insert(entry.text("stuff"), entry.text("things")) {
         Ok(id) => {
             CHILD.works(request, endpoint, Doing::Writing);
             endpoint.served(request, Counter::Saved);
-            return saved(request, format, id, entry);
+            return saved(request, format, id, &entry);
         }
+        Err(NotStored::NotSaved(error)) => match refusal::read(&error, &entry) {
+            Some(refusal) => return refused(request, endpoint, format, entry, refusal),
+            None => (Stored::No, Cause::Database(error)),
+        },
         Err(NotStored::Busy { retry_after }) => (Stored::No, Cause::Busy { retry_after }),
-        Err(NotStored::NotSaved(error)) => (Stored::No, Cause::Database(error)),
         Err(NotStored::Unknown(error)) => (Stored::Unknown, Cause::Database(error)),
     };
-    failure::answer(request, endpoint, format, &Attempt::Write { entry, stored }, cause)
+    failure::answer(request, endpoint, format, &Attempt::Write { entry: &entry, stored }, cause)
+}
+
+/// The database works, and does not want this text: the form again, as for any other mistake.
+fn refused(request: &dyn Request, endpoint: &Endpoint, format: Format, mut entry: Entry, refusal: Refusal) -> Response {
+    let Refusal { status, field, mut message, rule } = refusal;
+    if endpoint.told && !rule.is_empty() {
+        message = format!("{} ({rule})", message.trim_end_matches('.'));
+    }
+    endpoint.served(request, Counter::Answered);
+    request.log(Level::Debug, &diagnosis::one_line(&format!("{}: a row was refused: {message}", request.base())));
+    entry.refuse(field, message);
+    mistaken(request, endpoint, format, &entry, status)
 }
 
 fn saved(request: &dyn Request, format: Format, id: i64, entry: &Entry) -> Response {
@@ -101,15 +118,15 @@ fn saved(request: &dyn Request, format: Format, id: i64, entry: &Entry) -> Respo
     Response { status: 303, ..Response::default() }.with("Location", format!("{home}?saved={id}#row-{id}"))
 }
 
-/// 422: the form again, with what was typed and the message beside the field.
-fn mistaken(request: &dyn Request, endpoint: &Endpoint, format: Format, entry: &Entry) -> Response {
+/// The form again, with what was typed and the message beside the field.
+fn mistaken(request: &dyn Request, endpoint: &Endpoint, format: Format, entry: &Entry, status: u16) -> Response {
     let body = match format {
         Format::Json => json::mistakes(entry),
         _ => {
             render(&EntryPage { home: &home(request), here: "rows", settings: endpoint.settings, model: &STUFF, entry })
         }
     };
-    Response::whole(422, format.content_type(), Arc::new(body))
+    Response::whole(status, format.content_type(), Arc::new(body))
 }
 
 /// Who sends JSON and does not ask for a page gets JSON.

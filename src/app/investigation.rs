@@ -9,7 +9,7 @@ use super::child::{CHILD, Doing, Logged};
 use super::failure::Cause;
 use super::http::{Level, Request};
 use super::{Endpoint, busy, check};
-use crate::database::{Error, Stage};
+use crate::database::{Error, Refusal, Stage};
 use crate::diagnosis::{self, Finding, Report, State};
 use crate::tally::Counter;
 
@@ -75,6 +75,28 @@ pub fn investigate(request: &dyn Request, endpoint: &Endpoint, doing: Doing, err
     known
 }
 
+/// The report of a check with what the page itself meets: where the check finds nothing and the page cannot be read, or
+/// the last row that somebody sent was not stored, the page is right.
+pub fn with_the_page(endpoint: &Endpoint, report: Arc<Report>) -> Arc<Report> {
+    if report.failure.is_some() {
+        return report;
+    }
+    if let Err(Refusal::Database(error)) = endpoint.service().page(None, endpoint.settings.page_size) {
+        let found = Found::by_error_alone(endpoint, Doing::Reading, &error);
+        return Arc::new(overruled(&report, &found, &error));
+    }
+    match CHILD.last_write(endpoint) {
+        Some(finding) => {
+            let mut report = Report::clone(&report);
+            report
+                .warnings
+                .insert(0, Finding { cause: format!("The last row that was sent: {}", finding.cause), ..finding });
+            Arc::new(report)
+        }
+        None => report,
+    }
+}
+
 /// What is known of a failure.
 struct Found {
     doing: Doing,
@@ -98,7 +120,7 @@ fn record(request: &dyn Request, endpoint: &Endpoint, found: &Found, error: &Err
     let level = if known.is_none() { Level::Error } else { Level::Debug };
     let logged = known
         .unwrap_or_else(|| Logged { id: found.finding.id, reference: request.log_id().unwrap_or_default().to_owned() });
-    CHILD.failed(endpoint, found.doing, found.id, found.stage, logged.clone());
+    CHILD.failed(endpoint, found.doing, found.id, &found.finding, found.stage, logged.clone());
     if request.logs(level) {
         let mut line = diagnosis::log_line(&found.finding, found.stage, request.base());
         let error = error.to_string();

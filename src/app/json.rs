@@ -85,6 +85,10 @@ pub fn mistakes(entry: &Entry) -> Vec<u8> {
             errors.insert(input.field.name.into(), mistake.as_str().into());
         }
     }
+    if let Some(mistake) = &entry.mistake {
+        // of no field: the empty name, as in RFC 6901 the whole
+        errors.insert(String::new(), mistake.as_str().into());
+    }
     bytes(&serde_json::json!({ "errors": errors }))
 }
 

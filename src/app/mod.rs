@@ -22,6 +22,7 @@ mod negotiate;
 mod object;
 mod origin;
 mod problem;
+mod refusal;
 mod routes;
 mod rows;
 mod status;

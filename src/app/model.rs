@@ -30,6 +30,8 @@ pub struct Field {
 #[derive(Debug)]
 pub struct Entry {
     pub inputs: Vec<Input>,
+    /// What is wrong with the whole, where no field can be named.
+    pub mistake: Option<String>,
 }
 
 /// What was sent for one field, and what is wrong with it.
@@ -45,7 +47,7 @@ impl Model {
     /// Nothing typed yet.
     pub fn blank(&self) -> Entry {
         let blank = |field| Input { field, typed: String::new(), mistake: None };
-        Entry { inputs: self.fields.iter().map(blank).collect() }
+        Entry { inputs: self.fields.iter().map(blank).collect(), mistake: None }
     }
 
     /// What a form of this model may hold: its fields and its button.
@@ -80,7 +82,7 @@ impl Model {
             let mistake = mistake.or_else(|| field.mistake(&typed));
             Input { field, typed, mistake }
         });
-        Entry { inputs: inputs.collect() }
+        Entry { inputs: inputs.collect(), mistake: None }
     }
 }
 
@@ -108,6 +110,14 @@ impl Entry {
     /// Whether it may be stored.
     pub fn is_sound(&self) -> bool {
         self.inputs.iter().all(|input| input.mistake.is_none())
+    }
+
+    /// Notes that the database does not take what stands in a field, or in all of them together.
+    pub fn refuse(&mut self, field: Option<&str>, message: String) {
+        match self.inputs.iter_mut().find(|input| Some(input.field.name) == field) {
+            Some(input) => input.mistake = Some(message),
+            None => self.mistake = Some(message),
+        }
     }
 
     /// How many fields have a mistake.

@@ -88,6 +88,21 @@ fn the_pages_own_failure_is_the_verdict() {
 }
 
 #[test]
+fn a_check_tells_what_the_last_sent_row_met() {
+    let fake = Fake::with_rows(1);
+    let site = Site::fake(&fake);
+    let check = || json(&site.answer(&mut Asked::get("/check?format=json").told()));
+    assert_eq!(check()["verdict"], "pass");
+    *fake.write.lock().unwrap() = Some(|| WriteError::NotSaved(broken(Stage::Write)));
+    let failed = json(&site.answer(&mut Asked::post("/", "stuff=a&things=b").header("Accept", JSON)));
+    let report = check();
+    assert_eq!((&report["verdict"], &report["id"]), (&"warn".into(), &failed["error"]["id"]), "{report}");
+    *fake.write.lock().unwrap() = None;
+    assert_eq!(site.answer(&mut Asked::post("/", "stuff=a&things=b")).status, 303);
+    assert_eq!(check()["verdict"], "pass");
+}
+
+#[test]
 fn paging_goes_by_key_to_the_last_row() {
     let site = Site::fake(&Fake::with_rows(45));
     let html = text(&site.get("/?before=26"));

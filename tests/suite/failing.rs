@@ -3,17 +3,20 @@
 
 use crate::support::{Database, Httpd, Kind, Mpm, client};
 
-crate::matrix![what_was_typed_survives_a_failed_write];
+crate::matrix![what_was_typed_survives_a_failed_write, what_the_table_refuses_is_said_beside_the_field];
 
 fn what_was_typed_survives_a_failed_write(mpm: Mpm, kind: Kind) {
     let database = Database::new(kind);
     let httpd = Httpd::builder(mpm).location("/dbtest", &database.directive()).start();
     httpd.expect_log("/dbtest");
     httpd.get("/dbtest/").expect(200);
-    // the table refuses: a trigger in the one, a constraint in the other
+    // a trigger of the table refuses
     database.run(match kind {
         Kind::Sqlite => "CREATE TRIGGER no BEFORE INSERT ON stuff BEGIN SELECT RAISE(ABORT, 'not today'); END",
-        Kind::Postgresql => "ALTER TABLE stuff ADD CONSTRAINT no CHECK (stuff <> 'a precious text')",
+        Kind::Postgresql => {
+            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END'; \
+             CREATE TRIGGER no BEFORE INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION no()"
+        }
     });
     let reply = httpd.post("/dbtest/", &[("stuff", "a precious text"), ("things", "and its <detail>")]);
     assert!([409, 422, 500, 503].contains(&reply.status), "{}", reply.status);
@@ -25,7 +28,7 @@ fn what_was_typed_survives_a_failed_write(mpm: Mpm, kind: Kind) {
     // nothing is left half-done: the next one succeeds
     database.run(match kind {
         Kind::Sqlite => "DROP TRIGGER no",
-        Kind::Postgresql => "ALTER TABLE stuff DROP CONSTRAINT no",
+        Kind::Postgresql => "DROP TRIGGER no ON stuff",
     });
     httpd.post("/dbtest/", &[("stuff", "a precious text"), ("things", "x")]).expect(303);
 }
@@ -117,4 +120,49 @@ fn a_row_whose_fate_is_unknown_is_said_to_be_unknown() {
         "unknown" => {}
         other => panic!("saved: {other}"),
     }
+}
+
+fn what_the_table_refuses_is_said_beside_the_field(mpm: Mpm, kind: Kind) {
+    let database = Database::without_table(kind);
+    let id = if kind == Kind::Sqlite { "INTEGER PRIMARY KEY" } else { "serial PRIMARY KEY" };
+    database.run(&format!(
+        "CREATE TABLE stuff (id {id}, stuff varchar(255) NOT NULL UNIQUE, things text NOT NULL, \
+         CONSTRAINT mild_things CHECK (things <> 'bad'))"
+    ));
+    // a line of level warn or worse would fail this test
+    let httpd = Httpd::builder(mpm).location("/dbtest", &database.directive()).start();
+    let post = |stuff: &str, things: &str| httpd.post("/dbtest/", &[("stuff", stuff), ("things", things)]);
+    post("one", "good").expect(303);
+    let bad = post("two", "bad").expect(422);
+    bad.clone().expect_text("id=\"things-mistake\"").expect_text("mild_things").expect_text("value=\"two\"");
+    post("one", "again").expect(409).expect_text("id=\"stuff-mistake\"").expect_text("already");
+    post("two", "good").expect(303);
+    assert_eq!(database.rows().len(), 2);
+}
+
+#[test]
+fn what_an_encoding_or_an_index_cannot_hold_is_said_beside_the_field() {
+    let database = Database::new(Kind::Postgresql);
+    let (cluster, name) = database.cluster();
+    cluster.psql(&format!("CREATE DATABASE {name}_latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C' OWNER {name}"));
+    cluster.psql_in(
+        &format!("{name}_latin"),
+        &format!(
+            "SET ROLE {name}; CREATE TABLE stuff (id serial PRIMARY KEY, stuff varchar(255) NOT NULL, things text NOT NULL); \
+             CREATE INDEX ON stuff (things)"
+        ),
+    );
+    let directive = format!("DBTestDatabase \"{}\"", cluster.socket_url(name, &format!("{name}_latin")));
+    let httpd = Httpd::builder(Mpm::Event).location("/dbtest", &directive).start();
+    let post = |stuff: &str, things: &str| httpd.post("/dbtest/", &[("stuff", stuff), ("things", things)]);
+    post("caf\u{e9}", "good").expect(303);
+    post("10 \u{20ac}", "good").expect(422).expect_text("id=\"stuff-mistake\"").expect_text("encoding");
+    // a text that does not compress
+    let mut state = 1_u64;
+    let mut long = String::new();
+    while long.len() < 20_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        long.push_str(&format!("{:016x}", state));
+    }
+    post("x", &long).expect(422).expect_text("id=\"things-mistake\"").expect_text("index");
 }
