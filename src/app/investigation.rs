@@ -53,7 +53,8 @@ pub fn in_one_line(request: &dyn Request, endpoint: &Endpoint, cause: Cause) -> 
 /// Finds out what is wrong, writes the line for the error log, and keeps what this visitor may see.
 pub fn investigate(request: &dyn Request, endpoint: &Endpoint, doing: Doing, error: &Error) -> Known {
     let mut found = Found::by_error_alone(endpoint, doing, error);
-    let mut known = Known { table_is_missing: error.is_missing_table(), ..Known::default() };
+    let table_is_missing = error.is_missing_table() && diagnosis::names_missing_table(&found.finding);
+    let mut known = Known { table_is_missing, ..Known::default() };
     let report = if endpoint.told { check::examine(request, endpoint) } else { None };
     if let Some(report) = report {
         match (&report.failure, report.failed_at()) {

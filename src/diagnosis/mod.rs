@@ -85,6 +85,11 @@ pub fn quick(error: &Error, target: &Arc<dyn Target>, settings: &Resolved) -> Fi
         .unwrap_or_else(|| (diagnosis(target.kind()).quick)(error, target.as_ref(), settings))
 }
 
+/// Whether creating the table is the cure: SQLite's error alone does not tell a missing table from a missing column.
+pub fn names_missing_table(finding: &Finding) -> bool {
+    !sqlite::IS_ABOUT_COLUMNS.contains(&finding.id)
+}
+
 /// One line for the error log: id, Location, step, cause, first fix. Free of secrets and control characters.
 pub fn log_line(finding: &Finding, step: crate::database::Stage, location: &str) -> String {
     let mut line = format!("{} {location}: step {}: {}", finding.id, step.name(), finding.cause);

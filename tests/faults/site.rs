@@ -110,7 +110,9 @@ impl Site {
     #[track_caller]
     pub fn passes(&self) {
         let (status, report) = self.check();
-        assert_eq!((status, report["verdict"].as_str()), (200, Some("pass")), "{report:#}");
+        // some faults are made on a file system in memory, which is said as well
+        let passes = report["verdict"] == "pass" || report["verdict"] == "warn" && report["id"] == "DBT1456";
+        assert!(status == 200 && passes, "{report:#}");
     }
 
     /// The fault is named with this step and id; gives the report.
@@ -175,6 +177,28 @@ impl Site {
         verdict.proved();
         verdict
             .sure(report["fixes"].as_array().map_or(0, |fixes| fixes.iter().filter(|fix| fix["sure"] == true).count()));
+        verdict.cured("yes");
+    }
+
+    /// The same for a fault whose cure takes something away, or guesses: it is offered, and never sure.
+    #[track_caller]
+    pub fn choice(self, ids: &[&str], make: impl FnOnce(&Self), step: &str, id: &str) {
+        self.passes();
+        self.warm();
+        make(&self);
+        self.choice_now(ids, step, id);
+    }
+
+    /// The same for a fault that is there already.
+    #[track_caller]
+    pub fn choice_now(self, ids: &[&str], step: &str, id: &str) {
+        let mut verdict = Verdict::of(ids);
+        let report = self.fails(step, id);
+        verdict.named();
+        assert_eq!(report["fixes"][0]["sure"].as_bool(), Some(false), "{report:#}");
+        self.apply(&report["fixes"][0]);
+        self.passes();
+        self.works_in_every_child();
         verdict.cured("yes");
     }
 

@@ -35,16 +35,13 @@ by_commands! {
     acl_mask: ["SQF-08"], "chown root: $DB; chmod 600 $DB; setfacl -m u:www-data:rw $DB; chmod 644 $DB" => "reach" "DBT0457";
     acl_forbids: ["extra-SQF-08b"], "chown root: $DB; setfacl -m u:www-data:--- $DB" => "reach" "DBT0452";
     empty_file: ["SQF-13"], "truncate -s 0 $DB" => "speaks" "DBT0550";
-    lfs_pointer: ["SQF-14"], "echo 'version https://git-lfs.github.com/spec/v1' > $DB" => "speaks" "DBT0551";
     gzipped: ["extra-SQF-14b"], "gzip $DB; mv $DB.gz $DB" => "speaks" "DBT0551";
     dump_in_sql: ["extra-SQF-14c"], "sqlite3 $DB .dump > $DB.sql; mv $DB.sql $DB; chown www-data: $DB" => "speaks" "DBT0551";
-    encrypted: ["SQF-15"], "head -c 8192 /dev/urandom > $DB" => "speaks" "DBT0552";
     link_dangles: ["SQF-24"], "rm $DB; ln -s $DIR/gone.db $DB" => "resolve" "DBT0354";
     table_missing: ["SQC-01"], "sqlite3 $DB 'DROP TABLE stuff'" => "schema" "DBT1050";
     table_of_another_name: ["extra-SQC-01b"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO stuffs'" => "schema" "DBT1050";
     table_is_a_view: ["extra-SQC-11"], "sqlite3 $DB 'ALTER TABLE stuff RENAME TO real_stuff; CREATE VIEW stuff AS SELECT * FROM real_stuff'" => "schema" "DBT1053";
     journal_is_a_directory: ["extra-SQD-15"], "install -d -o www-data $DB-journal" => "reach" "DBT0455";
-    path_is_a_pipe: ["extra-pipe"], "rm $DB; mkfifo $DB; chown www-data: $DB" => "reach" "DBT0451";
     immutable_and_of_root: ["extra-immutable-root"], "chown -R root: $DIR; chattr +i $DB $DIR" => "reach" "DBT0456";
     mode_without_anything: ["extra-000"], "chmod 000 $DB" => "reach" "DBT0452";
     directory_without_search: ["extra-dir-r"], "chmod 644 $DIR" => "resolve" "DBT0352";
@@ -52,11 +49,32 @@ by_commands! {
     directory_and_file_closed: ["extra-all-closed"], "chown -R root: $DIR; chmod 700 $DIR; chmod 600 $DB" => "resolve" "DBT0352";
     directory_of_another_group: ["extra-dir-group"], "chown root:adm $DIR; chmod 2770 $DIR" => "resolve" "DBT0352";
     journal_of_root: ["extra-journal-root"], "touch $DB-journal; chmod 600 $DB-journal" => "reach" "DBT0455";
-    index_with_a_foreign_collation: ["extra-collation"], "python3 -c 'import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.create_collation(\"german\", lambda a,b: (a>b)-(a<b)); c.execute(\"CREATE INDEX umlaut ON stuff (stuff COLLATE german)\"); c.commit()' $DB" => "write" "DBT1364";
     link_into_a_closed_directory: ["extra-link-closed"], "mkdir -p $ABOVE/secret/deep; mv $DB $ABOVE/secret/deep/real.db; ln -s $ABOVE/secret/deep/real.db $DB; chown -R root: $ABOVE/secret; chmod -R go= $ABOVE/secret" => "resolve" "DBT0352";
     link_leads_round: ["extra-SQF-24b"], "mv $DB $DIR/site2.db; ln -s site.db $DB" => "resolve" "DBT0354";
     column_missing: ["SQC-02"], "sqlite3 $DB 'ALTER TABLE stuff DROP COLUMN things'" => "schema" "DBT1051";
     id_missing: ["extra-SQC-02b"], "sqlite3 $DB 'DROP TABLE stuff; CREATE TABLE stuff (stuff TEXT, things TEXT)'" => "schema" "DBT1051";
+}
+
+/// The same where the cure takes something away.
+macro_rules! choices_by_commands {
+    ($($name:ident: $ids:expr, $commands:expr => $step:literal $id:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            Site::new().choice(&$ids, |site| site.sh($commands), $step, $id);
+        })*
+    };
+}
+
+choices_by_commands! {
+    path_is_a_pipe: ["extra-pipe"], "rm $DB; mkfifo $DB; chown www-data: $DB" => "reach" "DBT0451";
+    encrypted: ["SQF-15"], "head -c 8192 /dev/urandom > $DB" => "speaks" "DBT0552";
+    index_with_a_foreign_collation: ["extra-collation"], "python3 -c 'import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.create_collation(\"german\", lambda a,b: (a>b)-(a<b)); c.execute(\"CREATE INDEX umlaut ON stuff (stuff COLLATE german)\"); c.commit()' $DB" => "write" "DBT1364";
+}
+
+#[test]
+fn lfs_pointer() {
+    let make = |site: &Site| site.sh("echo 'version https://git-lfs.github.com/spec/v1' > $DB");
+    Site::new().named_only(&["SQF-14"], make, "speaks", "DBT0551", "the real file is on another server");
 }
 
 /// A fault that is made by statements.
@@ -73,12 +91,26 @@ macro_rules! by_statements {
 by_statements! {
     id_is_int: ["extra-SQC-03"], "CREATE TABLE stuff (id INT PRIMARY KEY, stuff TEXT, things TEXT);" => "schema" "DBT1052";
     id_is_serial: ["extra-SQC-03b"], "CREATE TABLE stuff (id SERIAL, stuff TEXT, things TEXT, PRIMARY KEY (id)); INSERT INTO stuff VALUES (NULL, 'a', 'b');" => "schema" "DBT1052";
-    column_is_generated: ["extra-SQC-12"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT AS (stuff || '!'));" => "schema" "DBT1054";
     column_demands: ["SQC-06"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, created TEXT NOT NULL);" => "write" "DBT1351";
-    check_refuses: ["extra-SQC-06b"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, CHECK (length(things) > 1000));" => "write" "DBT1352";
     id_is_text: ["extra-id-text"], "CREATE TABLE stuff (id TEXT PRIMARY KEY, stuff TEXT, things TEXT); INSERT INTO stuff VALUES ('a1', 'a', 'b'), ('7', 'c', 'd');" => "schema" "DBT1052";
     id_descends: ["extra-id-desc"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY DESC, stuff TEXT, things TEXT);" => "schema" "DBT1052";
     without_rowid: ["extra-without-rowid"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT) WITHOUT ROWID;" => "schema" "DBT1052";
+}
+
+/// The same where the cure takes something away.
+macro_rules! choices_by_statements {
+    ($($name:ident: $ids:expr, $sql:expr => $step:literal $id:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            let make = |site: &Site| super::site::www_data(&site.file(), &format!("DROP TABLE stuff; {}", $sql));
+            Site::new().choice(&$ids, make, $step, $id);
+        })*
+    };
+}
+
+choices_by_statements! {
+    column_is_generated: ["extra-SQC-12"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT AS (stuff || '!'));" => "schema" "DBT1054";
+    check_refuses: ["extra-SQC-06b"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT, CHECK (length(things) > 1000));" => "write" "DBT1352";
     trigger_aborts: ["extra-SQC-06c"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(ABORT, 'never'); END;" => "write" "DBT1354";
     trigger_uses_a_missing_table: ["SQC-07"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t AFTER INSERT ON stuff BEGIN INSERT INTO audit VALUES (new.id); END;" => "write" "DBT1354";
     trigger_ignores: ["SQC-09"], "CREATE TABLE stuff (id INTEGER PRIMARY KEY, stuff TEXT, things TEXT); CREATE TRIGGER t BEFORE INSERT ON stuff BEGIN SELECT RAISE(IGNORE); END;" => "write" "DBT1358";
@@ -136,7 +168,7 @@ fn locked(ids: &[&str], before: &str, sql: &str, step: &str, id: &str) {
     let report = site.fails(step, id);
     assert!(report["cause"].as_str().is_some_and(|cause| cause.contains(&pid.to_string())), "{report:#}");
     drop(report);
-    site.fault_now(ids, step, id);
+    site.choice_now(ids, step, id);
 }
 
 #[test]
@@ -182,7 +214,7 @@ fn a_stopped_program_holds_the_lock() {
     let site = Site::new();
     let holder = Background::sqlite3(&site, "BEGIN IMMEDIATE;");
     site.sh(&format!("kill -STOP {}", holder.0.id()));
-    site.fault_now(&["extra-SQL-01c"], "write", "DBT1350");
+    site.choice_now(&["extra-SQL-01c"], "write", "DBT1350");
 }
 
 #[test]
@@ -362,7 +394,8 @@ fn a_value_that_is_no_text_is_a_warning() {
     let site = Site::with(&format!("{TABLE} INSERT INTO stuff VALUES (1, 'a', x'ff00');"));
     let (status, report) = site.check();
     assert_eq!((status, report["verdict"].as_str(), report["id"].as_str()), (200, Some("warn"), Some("DBT1251")));
-    site.cure(&report);
+    assert_eq!(report["fixes"][0]["sure"].as_bool(), Some(false), "{report:#}");
+    site.apply(&report["fixes"][0]);
     site.passes();
     super::record::note(&["SQC-10"], true, "yes");
 }

@@ -69,6 +69,12 @@ pub fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     mounts.iter().filter(|mount| path.starts_with(&mount.point)).max_by_key(|mount| mount.point.components().count())
 }
 
+/// Whether a kind of file system gives every file the owner and mode that it was mounted with: chown and chmod have no
+/// effect there. FUSE's kinds are as they please (ntfs-3g calls itself "fuse" or "fuseblk").
+pub fn keeps_no_modes(kind: &str) -> bool {
+    ["vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "hfs"].contains(&kind)
+}
+
 /// The private /tmp or /var/tmp that systemd's PrivateTmp= mounted, if it did.
 pub fn private_tmp(mounts: &[Mount]) -> Option<&Mount> {
     mounts.iter().find(|mount| is_private_tmp(mount))

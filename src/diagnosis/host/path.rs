@@ -102,6 +102,8 @@ pub struct Seen {
     pub size: u64,
     pub inode: u64,
     pub device: u64,
+    /// Names of the file (hard links).
+    pub links: u64,
     /// Attributes of chattr(1).
     pub immutable: bool,
     pub append_only: bool,
@@ -134,6 +136,8 @@ impl Seen {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             inode: stat.st_ino,
             device: stat.st_dev,
+            // a field of another width on other machines
+            links: u64::try_from(stat.st_nlink).unwrap_or(1),
             immutable: flags & libc::STATX_ATTR_IMMUTABLE as u64 != 0,
             append_only: flags & libc::STATX_ATTR_APPEND as u64 != 0,
             label: xattr(path, "security.selinux").ok().map(|bytes| text(&bytes)),

@@ -55,6 +55,9 @@ const fn removes(costs: &'static str, undo: &'static str) -> Price {
     Price { effect: Effect::Removes, costs, undo }
 }
 
+/// How a file is called that a link to its new place was made for: see `sqlite/rules/relocate.rs`.
+pub const LINKED: &str = ".before-it-moved";
+
 const UNKNOWN: Price = wide("it changes something that others may use", "note what was there before");
 const DUMP: &str = "only from a dump: take one before (pg_dump, or .dump in sqlite3)";
 const SIZE: Price = wide("the number is a guess, and takes memory or connections from others", "the value from before");
@@ -187,6 +190,8 @@ const COMMANDS: &[Deed] = &[
     Deed("chmod", "o+w", wide("everybody on this machine may write there", "the mode from before")),
     Deed("chmod", "a+w", wide("everybody on this machine may write there", "the mode from before")),
     Deed("chmod", "o+rw", wide("everybody on this machine may write there", "the mode from before")),
+    // a link in its place leads whoever uses the old path to the new one
+    Deed("mv", LINKED, narrow(Effect::Corrects)),
     Deed("mv", "", wide("whoever uses the old path no longer finds it", "mv it back")),
     Deed("sysctl", "-w", wide("it holds for every program of this machine", "sysctl with the value from before")),
     Deed("tune2fs", "", wide("root's reserve of the file system is given away", "tune2fs -m 5")),
@@ -294,7 +299,17 @@ fn statements(text: &str) -> Price {
     if made_anew {
         return wide("the table is made anew with all its rows, while others wait", "the copy from before: take one");
     }
+    if is_trigger_made_again(&all) {
+        return narrow(Effect::Corrects);
+    }
     gravest(all.into_iter().map(statement)).unwrap_or(UNKNOWN)
+}
+
+/// One trigger is dropped and made again in one transaction, and nothing else is done (its own statements end with END).
+fn is_trigger_made_again(all: &[&str]) -> bool {
+    let made = all.iter().filter(|one| one.starts_with("CREATE TRIGGER")).count();
+    matches!(all, [begin, drop, create, .., "END", "COMMIT"]
+        if begin.starts_with("BEGIN") && drop.starts_with("DROP TRIGGER") && create.starts_with("CREATE TRIGGER") && made == 1)
 }
 
 fn statement(statement: &str) -> Price {
@@ -423,6 +438,11 @@ mod tests {
                 Effect::Changes,
             ),
             ("FROBNICATE everything;", Effect::Changes),
+            (
+                "BEGIN; DROP TRIGGER t; CREATE TRIGGER t AFTER INSERT ON s BEGIN UPDATE n SET c = 1; END; COMMIT;",
+                Effect::Corrects,
+            ),
+            ("BEGIN; DROP TRIGGER t; DROP TRIGGER u; COMMIT;", Effect::Removes),
         ] {
             assert_eq!(effect(FixKind::Sql, text), expected, "{text}");
         }
@@ -434,6 +454,7 @@ mod tests {
             ("chgrp www-data /srv/a.db && chmod g+rw /srv/a.db", Effect::Grants),
             ("chmod 0777 /run/postgresql", Effect::Changes),
             ("mv /srv/a.db /srv/b.db\nchown www-data: /srv/b.db", Effect::Changes),
+            ("mv -n /srv/a.db /srv/a.db.before-it-moved && ln -s /srv/b.db /srv/a.db", Effect::Corrects),
             ("systemctl start postgresql", Effect::Corrects),
             ("systemctl restart postgresql", Effect::Changes),
             ("setenforce 0", Effect::Removes),

@@ -109,6 +109,14 @@ entries! {
         "A process has the groups that it was started with; a group that was added later counts after a restart, not after a reload.",
         "access(2) says EACCES; /etc/group has the server's user in the file's group, the process does not have it.",
         "Restart httpd.";
+    NO_MODES = "DBT0466": "The file system keeps no owners and modes",
+        "FAT, exFAT, NTFS and shares of Windows show every file as that of whoever mounted them; chown and chmod say that all went well and change nothing.",
+        "/proc/self/mountinfo: the kind of file system; of FUSE's kinds, file and directory have the same owner and mode.",
+        "Keep the database on a file system of Linux, or mount this one for the server's user (uid=, gid=, umask=).";
+    ONLY_THE_FILE = "DBT0468": "Only the file is mounted, not its directory",
+        "A container that was given the database as one file keeps the journal or the write-ahead log in its own layer: other programs do not see them, and they are gone with the container, with rows that were committed.",
+        "/proc/self/mountinfo: the database file is a mount of its own.",
+        "Mount the directory of the database instead of the file.";
     CANNOT_OPEN = "DBT0469": "SQLite cannot open the file, and the path shows no reason",
         "Every part of the path can be used as far as can be seen from outside.",
         "Code 14 or 8 though stat and access of each part succeed.",
@@ -134,9 +142,9 @@ entries! {
         "Header: pages times page size is more than the file's size.",
         "Copy it again with sqlite3's .backup, or restore a backup.";
     NEWER_SCHEMA = "DBT0555": "The schema uses what this SQLite does not know",
-        "The file is healthy, but its schema was made by a newer version (STRICT before 3.37, generated columns before 3.31).",
-        "Code 11; with PRAGMA writable_schema, which overlooks the schema, quick_check is ok; one statement of sqlite_master cannot be prepared.",
-        "Use a newer libsqlite3 or make the table without what is new.";
+        "The file is healthy, but something in its schema was made by a newer version (STRICT before 3.37, generated columns before 3.31, RAISE with an expression before 3.47).",
+        "Code 11; with PRAGMA writable_schema, which overlooks the schema, quick_check is ok; one statement of sqlite_master (table, index, view or trigger) cannot be prepared.",
+        "Use a newer libsqlite3, or make the object that is named without what is new, with the SQLite that made it. Nothing is to be rescued.";
     FOREIGN_WAL = "DBT0557": "The write-ahead log beside the database belongs to another file",
         "The database was replaced and its old -wal was left: SQLite mixes the pages of both.",
         "Code 11; without the -wal (opened as immutable) the same file passes quick_check.",
@@ -179,7 +187,7 @@ entries! {
         "Read what came back.";
     READ_LOCKED = "DBT1250": "Another process has locked the database, and it cannot be read",
         "A program holds an exclusive lock: a transaction that is being written, or locking_mode=EXCLUSIVE.",
-        "Code 5 on SELECT; /proc/locks names the process.",
+        "Code 5 on SELECT; /proc/locks names the process, or the kernel tells that one holds it which cannot be seen from here (another container).",
         "End the transaction, or the program.";
     NOT_TEXT = "DBT1251": "A row holds something else than text",
         "SQLite lets any column hold any type. The page shows such a value as well as it can; PostgreSQL would refuse it.",
@@ -265,6 +273,18 @@ entries! {
         "Fewer than a few megabytes are left for the journal, the log and new rows.",
         "statvfs: f_bavail.",
         "Free space before it runs out.";
+    TWO_NAMES = "DBT1454": "The database file has more than one name",
+        "SQLite names the journal and the write-ahead log after the database: programs that open it by different names (hard links) do not see each other's, and damage the file in time.",
+        "stat: st_nlink is greater than 1.",
+        "Keep one name; others can be symbolic links, which SQLite follows to the real name.";
+    LOG_TOO_LARGE = "DBT1455": "The write-ahead log is many times as large as the database",
+        "What is in the log cannot be put into the file while somebody reads an old state; it grows, and reading gets slower.",
+        "The size of the -wal; /proc/locks: who holds a read mark in the -shm.",
+        "End the transaction that stays open; the log is then put into the file by itself.";
+    IN_MEMORY = "DBT1456": "The database lies in memory",
+        "A tmpfs is empty after a restart of the machine.",
+        "/proc/self/mountinfo: tmpfs or ramfs.",
+        "Keep it on a disk if its rows are to last.";
     WAL_ON_NETWORK = "DBT1453": "The database lies on a network file system",
         "SQLite's locks are only as good as those of the file system; in WAL mode all processes must run on one machine.",
         "/proc/self/mountinfo: the kind of file system.",

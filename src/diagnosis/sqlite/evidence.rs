@@ -9,7 +9,9 @@ use crate::diagnosis::sqlite::gather::files::Files;
 use crate::diagnosis::sqlite::gather::header::{self, Header};
 use crate::diagnosis::sqlite::gather::locks;
 use crate::diagnosis::sqlite::gather::probe::{Blame, Insert, Probe, Session};
+use crate::diagnosis::sqlite::gather::renamed::{self, Mended};
 use crate::diagnosis::sqlite::gather::schema::Schema;
+use crate::diagnosis::sqlite::gather::strange::{self, Strange};
 
 /// A failure: where it was met, and what came back.
 #[derive(Debug)]
@@ -37,12 +39,16 @@ pub struct Evidence {
     pub schema: Option<Schema>,
     pub inserted: Option<Insert>,
     pub blame: Option<Blame>,
+    /// The trigger that is to blame with a name put right, proved to let the row in.
+    pub mended: Option<Mended>,
     /// How long each step took.
     pub took: Vec<(Stage, Duration)>,
-    /// The statement of the schema that this library does not understand, when the file is whole otherwise.
-    pub strange: Option<String>,
+    /// The object of the schema that this library does not understand, when the file is whole otherwise.
+    pub strange: Option<Strange>,
     /// What the file says without the -wal beside it, when it says nothing sensible with it.
     pub without_wal: Option<bool>,
+    /// Whether the lock that is in the way belongs to a process that cannot be seen from here; `None` when unknown.
+    pub held_unseen: Option<bool>,
     /// Descriptors that this process has open.
     pub open_files: u64,
     /// How many rows the page showed.
@@ -68,9 +74,11 @@ impl Evidence {
             schema: None,
             inserted: None,
             blame: None,
+            mended: None,
             took: vec![(Stage::Resolve, start.elapsed())],
             without_wal: None,
             strange: None,
+            held_unseen: None,
             open_files: 0,
             rows: None,
         }
@@ -83,8 +91,13 @@ impl Evidence {
         self.look_closer();
         if self.code() == Some(rusqlite::ffi::SQLITE_ERROR) && self.files.file.is_none() {
             // a missing table and a missing column have the same code: the schema tells
-            let probe = Probe::open(&self.files.path, limits, limits.connect);
-            self.schema = probe.and_then(|probe| probe.schema(&self.table, page_size)).ok();
+            let Ok(probe) = Probe::open(&self.files.path, limits, limits.connect) else { return self };
+            self.schema = probe.schema(&self.table, page_size).ok();
+            let trigger = self.schema.as_ref().and_then(|schema| probe.only_a_trigger_refuses(&self.table, schema));
+            if let (Some(trigger), Some(failure)) = (trigger, &mut self.failure) {
+                self.blame = Some(Blame::Trigger(trigger));
+                failure.stage = Stage::Write;
+            }
         }
         self
     }
@@ -151,7 +164,12 @@ impl Evidence {
             other => matches!(other, Ok(Insert::Ignored)),
         };
         if let Some(schema) = self.schema.as_ref().filter(|_| rule) {
-            self.blame = Some(probe.blame(&self.table, schema));
+            let blame = probe.blame(&self.table, schema);
+            if let Blame::Trigger(name) = &blame {
+                self.mended =
+                    renamed::mended(schema, name).filter(|mended| probe.goes_in_after(&self.table, &mended.statements));
+            }
+            self.blame = Some(blame);
         }
         self.inserted = Some(inserted.map_err(at(Stage::Write))?);
         self.commit_may_begin(limits.query.min(left())).map_err(at(Stage::Write))
@@ -190,11 +208,17 @@ impl Evidence {
             Err(_) => 0,
         };
         self.look_at_header();
+        let busy = self.code().is_some_and(|code| code & 0xff == rusqlite::ffi::SQLITE_BUSY);
+        if busy && self.files.holders.iter().all(|holder| holder.ours) {
+            let shared_memory = self.files.has("-shm").map(|seen| seen.path.clone());
+            self.held_unseen = locks::is_held_unseen(&self.files.real, shared_memory.as_deref());
+        }
         let damaged = self.code().is_some_and(|code| code & 0xff == rusqlite::ffi::SQLITE_CORRUPT);
-        if damaged && self.files.has("-wal").is_some_and(|wal| wal.size > 0) {
+        if damaged {
+            self.strange = strange::strange_statement(&self.files.real);
+        }
+        if damaged && self.strange.is_none() && self.files.has("-wal").is_some_and(|wal| wal.size > 0) {
             self.without_wal = crate::diagnosis::sqlite::gather::probe::is_whole_without_wal(&self.files.real);
-        } else if damaged {
-            self.strange = crate::diagnosis::sqlite::gather::probe::strange_statement(&self.files.real);
         }
     }
 

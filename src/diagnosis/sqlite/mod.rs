@@ -20,6 +20,15 @@ use crate::diagnosis::host::path_fixes::quote;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use evidence::Evidence;
 
+/// The table is there, and something else is amiss with it.
+pub const IS_ABOUT_COLUMNS: [&str; 5] = [
+    catalogue::NO_COLUMN,
+    catalogue::ID_NOT_ASSIGNED,
+    catalogue::NOT_A_TABLE,
+    catalogue::GENERATED,
+    catalogue::TRIGGER_REFUSES,
+];
+
 /// The diagnosis of SQLite.
 pub static DIAGNOSIS: Diagnosis = Diagnosis { kind: "sqlite", ladder: climb, quick, entries: &[catalogue::ENTRIES] };
 

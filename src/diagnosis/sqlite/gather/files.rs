@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::home::{Home, Shared};
 use super::locks::{self, Holder};
-use crate::diagnosis::host::mounts;
+use crate::diagnosis::host::mounts::{self, Mount};
 use crate::diagnosis::host::path::{Need, Obstacle, Seen, Space, Trouble, first_obstacle, space};
 use crate::diagnosis::host::process::Who;
 
@@ -42,6 +42,12 @@ pub struct Files {
     pub holders: Vec<Holder>,
     /// Names beside it that look like what was meant.
     pub similar: Vec<PathBuf>,
+    /// Only the file is mounted (`docker -v FILE:FILE`), not its directory: what it is on its own file system.
+    pub mounted_alone: Option<PathBuf>,
+    /// chown and chmod have no effect here: every file looks as the mount says.
+    pub keeps_no_modes: bool,
+    /// /proc/locks shows the locks of all processes: this is not a container's view.
+    pub sees_all_locks: bool,
     /// A directory that would have to be opened for this database, and holds more than it.
     pub shared: Option<Shared>,
     /// A directory for this database alone.
@@ -71,6 +77,7 @@ impl Files {
         let neighbours: Vec<Seen> = BESIDE.iter().filter_map(|end| Seen::look(&beside(&real, end), who).ok()).collect();
         let inodes: Vec<(u64, u64)> = seen.iter().chain(&neighbours).map(|seen| (seen.device, seen.inode)).collect();
         let directory = first_obstacle(parent, Need::Directory, who);
+        let mount = mounts::of(&who.mounts, parent);
         let shared = file.iter().chain(&directory).find_map(|obstacle| super::home::shared_by(obstacle, &real, who));
         Self {
             home: if file.is_some() || directory.is_some() { Home::look(path, who) } else { Home::default() },
@@ -80,8 +87,11 @@ impl Files {
             beside: neighbours.iter().filter_map(|seen| first_obstacle(&seen.path, Need::ReadWrite, who)).collect(),
             sticky: directory_seen.as_ref().and_then(|directory| sticky(directory, &neighbours, who)),
             space: space(parent),
-            mount: mounts::of(&who.mounts, parent).map(|mount| (mount.kind.clone(), mount.point.clone())),
+            mount: mount.map(|mount| (mount.kind.clone(), mount.point.clone())),
             holders: locks::holders(&who.root, &inodes),
+            sees_all_locks: locks::all_are_seen(&who.root),
+            mounted_alone: who.mounts.iter().find(|mount| mount.point == real).map(|mount| mount.root.clone()),
+            keeps_no_modes: keeps_no_modes(seen.as_ref(), directory_seen.as_ref(), mount),
             similar: if seen.is_none() { similar(path) } else { Vec::new() },
             path: path.to_owned(),
             real,
@@ -142,6 +152,18 @@ pub fn beside(database: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(database);
     name.push(end);
     name.into()
+}
+
+/// Of FUSE's file systems, one that was mounted with an owner and a mask shows file and directory alike, the file with
+/// the right to be executed.
+fn keeps_no_modes(file: Option<&Seen>, directory: Option<&Seen>, mount: Option<&Mount>) -> bool {
+    let Some(mount) = mount else { return false };
+    let alike = || {
+        file.zip(directory).is_some_and(|(file, directory)| {
+            (file.uid, file.gid, file.mode & 0o777) == (directory.uid, directory.gid, directory.mode & 0o777)
+        })
+    };
+    mounts::keeps_no_modes(&mount.kind) || mount.kind.starts_with("fuse") && alike()
 }
 
 fn sticky(directory: &Seen, neighbours: &[Seen], who: &Who) -> Option<Seen> {

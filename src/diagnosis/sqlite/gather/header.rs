@@ -46,6 +46,16 @@ pub enum Header {
 
 /// Reads the first bytes of the file at `path`; `None` when they cannot be read.
 pub fn read(path: &Path) -> Option<Header> {
+    with_file(path, |file| {
+        let mut bytes = vec![0; LOOKED_AT];
+        let length = file.read_at(&mut bytes, 0).ok()?;
+        bytes.truncate(length);
+        Some(parse(&bytes))
+    })?
+}
+
+/// Does something with the file, on a descriptor that is never closed.
+pub fn with_file<T>(path: &Path, work: impl FnOnce(&File) -> T) -> Option<T> {
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     let found = std::fs::metadata(path).ok()?;
     if !found.is_file() {
@@ -61,10 +71,7 @@ pub fn read(path: &Path) -> Option<Header> {
         opened.push(((now.dev(), now.ino()), file));
     }
     let (_, file) = opened.iter().find(|(known, _)| *known == key)?;
-    let mut bytes = vec![0; LOOKED_AT];
-    let length = file.read_at(&mut bytes, 0).ok()?;
-    bytes.truncate(length);
-    Some(parse(&bytes))
+    Some(work(file))
 }
 
 /// Reads a header. Pure.

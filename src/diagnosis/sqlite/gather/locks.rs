@@ -6,6 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Flock, FlockType, fcntl_getlk};
+
 /// A process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
@@ -16,6 +18,8 @@ pub struct Holder {
     pub write: bool,
     /// It is stopped (Ctrl-Z, SIGSTOP): it ends only when it is killed.
     pub stopped: bool,
+    /// It reads from a write-ahead log: what is in it cannot be put into the file meanwhile.
+    pub reads_log: bool,
     /// It belongs to this very server: the same program, and parent or child of ours or of the same parent.
     pub ours: bool,
 }
@@ -24,12 +28,16 @@ pub struct Holder {
 pub fn holders(root: &Path, inodes: &[(u64, u64)]) -> Vec<Holder> {
     let text = fs::read_to_string(root.join("proc/locks")).unwrap_or_default();
     let mut found: Vec<Holder> = Vec::new();
-    for (pid, write) in parse(&text, inodes) {
+    for Lock { pid, write, reads_log } in parse(&text, inodes) {
         match found.iter_mut().find(|holder| holder.pid == pid) {
-            Some(holder) => holder.write |= write,
+            Some(holder) => {
+                holder.write |= write;
+                holder.reads_log |= reads_log;
+            }
             None => {
                 let stopped = status(root, pid, "State:").is_some_and(|state| state.starts_with('T'));
-                found.push(Holder { pid, command: command(root, pid), write, stopped, ours: is_ours(root, pid) });
+                let (command, ours) = (command(root, pid), is_ours(root, pid));
+                found.push(Holder { pid, command, write, stopped, reads_log, ours });
             }
         }
     }
@@ -42,7 +50,7 @@ pub fn is_read_throughout(root: &Path, inode: (u64, u64), within: Duration) -> b
     let mut readers: Option<HashSet<u32>> = None;
     loop {
         let text = fs::read_to_string(root.join("proc/locks")).unwrap_or_default();
-        let others = parse(&text, &[inode]).into_iter().map(|(pid, _)| pid).filter(|pid| *pid != std::process::id());
+        let others = parse(&text, &[inode]).into_iter().map(|lock| lock.pid).filter(|pid| *pid != std::process::id());
         let now: HashSet<u32> = others.collect();
         let still = match readers {
             Some(before) => &before & &now,
@@ -56,16 +64,29 @@ pub fn is_read_throughout(root: &Path, inode: (u64, u64), within: Duration) -> b
     }
 }
 
-/// (pid, write lock) of each lock that is held; waiting ones ("->") are not.
-fn parse(text: &str, inodes: &[(u64, u64)]) -> Vec<(u32, bool)> {
+/// A line of /proc/locks.
+#[derive(Debug, PartialEq, Eq)]
+struct Lock {
+    pid: u32,
+    write: bool,
+    reads_log: bool,
+}
+
+/// The locks that readers of a write-ahead log hold, in its -shm file (sqlite.org/walformat.html, "WAL Locks"): all other
+/// locks of SQLite lie elsewhere.
+const READ_MARKS: std::ops::RangeInclusive<u64> = 123..=127;
+
+/// Each lock that is held; waiting ones ("->") are not.
+fn parse(text: &str, inodes: &[(u64, u64)]) -> Vec<Lock> {
     text.lines()
         .filter_map(|line| {
             // 1: POSIX  ADVISORY  WRITE 1234 08:01:5678 1073741824 1073742335
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let [_, kind, _, access, pid, place, ..] = fields[..] else { return None };
+            let [_, kind, _, access, pid, place, start, ..] = fields[..] else { return None };
             let posix = kind == "POSIX" || kind == "OFDLCK";
             (posix && inodes.iter().any(|inode| place_is(place, *inode))).then_some(())?;
-            Some((pid.parse().ok()?, access == "WRITE"))
+            let reads_log = start.parse().is_ok_and(|start| READ_MARKS.contains(&start));
+            Some(Lock { pid: pid.parse().ok()?, write: access == "WRITE", reads_log })
         })
         .collect()
 }
@@ -79,6 +100,27 @@ fn place_is(place: &str, (device, inode): (u64, u64)) -> bool {
         && u32::from_str_radix(minor, 16) == Ok(rustix::fs::minor(device));
     let anonymous = rustix::fs::major(device) == 0;
     number.parse() == Ok(inode) && (same_device || anonymous)
+}
+
+/// Whether the kernel lists the locks of every process here: those of processes outside of a container's own list of
+/// processes are left out of its /proc/locks. The first namespace has a number of its own (PROC_PID_INIT_INO).
+pub fn all_are_seen(root: &Path) -> bool {
+    fs::read_link(root.join("proc/self/ns/pid")).is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
+}
+
+/// Whether a process that this one cannot see holds a lock that keeps it from writing: the kernel, asked for a lock
+/// that is in the way (F_GETLK, which takes none), tells that there is one, and no process. `None` when it cannot be asked.
+pub fn is_held_unseen(database: &Path, shared_memory: Option<&Path>) -> Option<bool> {
+    // sqlite3.c: PENDING_BYTE, RESERVED_BYTE and the SHARED range; in a write-ahead log's -shm, WAL_WRITE_LOCK
+    let ranges: &[(u64, u64)] =
+        if shared_memory.is_some() { &[(120, 1)] } else { &[(0x4000_0000, 1), (0x4000_0001, 1), (0x4000_0002, 510)] };
+    let path = shared_memory.unwrap_or(database);
+    super::header::with_file(path, |file| {
+        ranges.iter().any(|(start, length)| {
+            let wanted = Flock { start: *start, length: *length, ..Flock::from(FlockType::WriteLock) };
+            fcntl_getlk(file, &wanted).is_ok_and(|found| found.is_some_and(|lock| lock.pid.is_none()))
+        })
+    })
 }
 
 fn command(root: &Path, pid: u32) -> String {
@@ -117,7 +159,10 @@ mod tests {
                     3: OFDLCK ADVISORY  READ 8 08:01:5678 0 EOF\n\
                     4: POSIX  ADVISORY  READ 9 08:01:1 0 EOF\n";
         let device = rustix::fs::makedev(8, 1);
-        assert_eq!(parse(text, &[(device, 5678)]), [(1234, true), (8, false)]);
+        let lock = |pid, write| Lock { pid, write, reads_log: false };
+        assert_eq!(parse(text, &[(device, 5678)]), [lock(1234, true), lock(8, false)]);
+        let reader = "1: POSIX  ADVISORY  READ 7 08:01:5678 124 124\n";
+        assert_eq!(parse(reader, &[(device, 5678)]), [Lock { pid: 7, write: false, reads_log: true }]);
         assert_eq!(parse(text, &[(rustix::fs::makedev(8, 2), 5678)]), []);
     }
 }

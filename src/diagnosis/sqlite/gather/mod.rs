@@ -5,4 +5,6 @@ pub mod header;
 pub mod home;
 pub mod locks;
 pub mod probe;
+pub mod renamed;
 pub mod schema;
+pub mod strange;

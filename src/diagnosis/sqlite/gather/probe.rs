@@ -15,7 +15,7 @@ use crate::database::{Cause, Limits, Table};
 const STEPS: i32 = 1000;
 
 /// quick_check cannot be interrupted in older versions: only files of at most so many pages are checked.
-const CHECKED_PAGES: i64 = 4000;
+pub const CHECKED_PAGES: i64 = 4000;
 
 /// A probe that is open.
 pub struct Probe {
@@ -155,6 +155,25 @@ impl Probe {
         if goes_in { Blame::Check } else { Blame::Unclear }
     }
 
+    /// The one trigger without which SQLite would make sense of the INSERT; nothing is locked or written.
+    pub fn only_a_trigger_refuses(&self, table: &Table, schema: &Schema) -> Option<String> {
+        let [trigger] = schema.insert_triggers()[..] else { return None };
+        let sql = format!("INSERT INTO {} ([stuff], [things]) VALUES (?1, ?2)", table.quoted());
+        let understood = || self.connection.prepare(&sql).is_ok();
+        if understood() {
+            return None;
+        }
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).ok()?;
+        let without = understood();
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true).ok()?;
+        without.then(|| trigger.name.clone())
+    }
+
+    /// Whether the row goes in once these statements are run. Nothing stays.
+    pub fn goes_in_after(&self, table: &Table, statements: &str) -> bool {
+        self.goes_in(table, Some(statements))
+    }
+
     fn goes_in(&self, table: &Table, first: Option<&str>) -> bool {
         let tried = self
             .run("BEGIN IMMEDIATE")
@@ -202,30 +221,6 @@ pub fn is_whole_without_wal(path: &Path) -> Option<bool> {
     }
     let line = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     Some(line.is_ok_and(|line| line == "ok"))
-}
-
-/// Which statement of the schema this library does not understand, when all else in the file is in order: with
-/// writable_schema, SQLite overlooks what it cannot read in a schema (sqlite.org/pragma.html#pragma_writable_schema).
-/// Nothing is written.
-pub fn strange_statement(path: &Path) -> Option<String> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).ok()?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).ok()?;
-    connection.execute_batch("PRAGMA writable_schema = ON").ok()?;
-    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).ok()?;
-    if pages > CHECKED_PAGES {
-        return None;
-    }
-    let line: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).ok()?;
-    if line != "ok" {
-        return None;
-    }
-    let mut statement =
-        connection.prepare("SELECT sql FROM sqlite_master WHERE type = 'table' AND sql IS NOT NULL").ok()?;
-    let all: Vec<String> = statement.query_map([], |row| row.get(0)).ok()?.flatten().collect();
-    let scratch = Connection::open_in_memory().ok()?;
-    all.into_iter().find(|sql| !sql.contains("sqlite_") && scratch.prepare(sql).is_err())
 }
 
 /// SQLite's error as a cause: its extended code; the driver's own as text.

@@ -62,7 +62,7 @@ fn empty(evidence: &Evidence) -> Verdict {
 
 /// A new database in place of what is no database; the old file stays beside it.
 fn fresh(evidence: &Evidence) -> Vec<Fix> {
-    vec![path_fixes::shell(set_aside(evidence, &create(evidence)), Then::None)]
+    vec![maybe(path_fixes::shell(set_aside(evidence, &create(evidence)), Then::None))]
 }
 
 /// What makes the real database out of what is there.
@@ -87,7 +87,6 @@ fn replace(evidence: &Evidence, what: &str) -> Vec<Fix> {
             let directory = quote(evidence.files.directory());
             let pull = path_fixes::shell(format!("cd {directory} && git lfs pull"), Then::None);
             fixes.insert(0, maybe(pull));
-            fixes.sort_by_key(|fix| !fix.sure);
         }
         return fixes;
     };
@@ -142,11 +141,13 @@ pub fn corrupt(evidence: &Evidence) -> Option<Verdict> {
             return Some(verdict(Stage::Speaks, id::TRUNCATED, cause, vec![rescue(evidence)], excluded(evidence)));
         }
     }
-    if let Some(statement) = &evidence.strange {
+    if let Some(strange) = &evidence.strange {
         let cause = format!(
-            "the schema of {path} is not one that SQLite {} understands; the file itself is whole: {}",
+            "SQLite {} does not understand the {} {} in {path}, which a newer one has made; the file itself is whole: {}",
             rusqlite::version(),
-            statement.split_whitespace().collect::<Vec<_>>().join(" ")
+            strange.kind,
+            strange.name,
+            strange.said
         );
         return Some(verdict(Stage::Speaks, id::NEWER_SCHEMA, cause, Vec::new(), excluded(evidence)));
     }

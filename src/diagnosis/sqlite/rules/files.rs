@@ -6,7 +6,7 @@ use rusqlite::ffi;
 
 use super::super::catalogue as id;
 use super::super::evidence::Evidence;
-use super::{Verdict, excluded, maybe, name_file, primary, relocate, sql, verdict};
+use super::{Verdict, excluded, maybe, name_file, primary, relocate, sql, storage, verdict};
 use crate::database::Stage;
 use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble};
@@ -35,6 +35,7 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
             let fixes = relocate::moved(evidence);
             return Some(verdict(Stage::Resolve, id::HIDDEN, cause, fixes, other_causes(evidence)));
         }
+        Trouble::NotSearchable if evidence.files.keeps_no_modes => return Some(storage::no_modes(evidence, obstacle)),
         Trouble::NotSearchable if !obstacle.is_last() => (id::NOT_SEARCHABLE, cures(evidence)),
         Trouble::WrongType("a directory") => (id::IS_A_DIRECTORY, databases_in(&obstacle.at)),
         Trouble::WrongType(_) => (id::NOT_A_FILE, vec![in_its_place(evidence)]),
@@ -126,7 +127,7 @@ fn create_command(evidence: &Evidence) -> String {
 fn in_its_place(evidence: &Evidence) -> Fix {
     let path = &evidence.files.path;
     let aside = quote(&crate::diagnosis::sqlite::gather::files::beside(path, ".set-aside"));
-    path_fixes::shell(format!("mv {} {aside}\n{}", quote(path), create_command(evidence)), Then::None)
+    maybe(path_fixes::shell(format!("mv {} {aside}\n{}", quote(path), create_command(evidence)), Then::None))
 }
 
 /// Files whose names are nearly what was asked for.
@@ -172,6 +173,8 @@ pub fn limits(evidence: &Evidence) -> Option<Verdict> {
     let more = evidence.who.most_open_files.filter(|most| Some(*most) > evidence.who.open_files);
     let value = more.map_or_else(|| "65536".to_owned(), |most| most.to_string());
     let fix = limit_fix(&evidence.who, "LimitNOFILE", "nofile", &value);
+    // as far as the unit's own limit goes; past it, the number is a guess
+    let fix = if more.is_some() { fix } else { maybe(fix) };
     Some(verdict(Stage::Reach, id::TOO_MANY_FILES, cause, vec![fix], excluded(evidence)))
 }
 
@@ -226,6 +229,15 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
                 other_causes(evidence),
             ));
         }
+        let modes = [Trouble::NotReadable, Trouble::NotWritable, Trouble::NotSearchable];
+        if files.keeps_no_modes && modes.contains(&obstacle.trouble) {
+            return Some(storage::no_modes(evidence, obstacle));
+        }
+        if let Some(root) = files.mounted_alone.as_ref().filter(|_| obstacle.need == Need::Directory) {
+            let fixes = storage::mount_the_directory(files, root);
+            let cause = format!("{cause}; only the file is mounted here, and its directory is the container's own");
+            return Some(verdict(Stage::Reach, id::ONLY_THE_FILE, cause, fixes, other_causes(evidence)));
+        }
         return Some(verdict(Stage::Reach, id, cause, cures(evidence), other_causes(evidence)));
     }
     if !about_rights {
@@ -241,7 +253,9 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
             seen.owner,
             who.user
         );
-        let fix = path_fixes::shell(format!("chown {}: {}", word(&who.user), quote(&seen.path)), Then::None);
+        let mut fix = path_fixes::shell(format!("chown {}: {}", word(&who.user), quote(&seen.path)), Then::None);
+        // root loses nothing by it
+        fix.sure = seen.uid == 0;
         return Some(verdict(Stage::Reach, id::STICKY, cause, vec![fix], excluded(evidence)));
     }
     let no_inode = files.space.is_some_and(|space| space.inodes == Some(0));
@@ -328,7 +342,7 @@ fn sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
     sentence
 }
 
-fn plain_sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
+pub fn plain_sentence(obstacle: &Obstacle, evidence: &Evidence) -> String {
     let sentence = obstacle.sentence(&evidence.who);
     if is_member_too_late(obstacle, &evidence.who) {
         let group = obstacle.seen.as_ref().map_or("", |seen| seen.group.as_str());
@@ -358,7 +372,7 @@ fn cures(evidence: &Evidence) -> Vec<Fix> {
 }
 
 /// The look-alikes of a path's trouble, and how they are excluded.
-fn other_causes(evidence: &Evidence) -> Vec<String> {
+pub fn other_causes(evidence: &Evidence) -> Vec<String> {
     let files = &evidence.files;
     let mut list = Vec::new();
     let troubles: Vec<&Trouble> = files.file.iter().chain(&files.directory).map(|found| &found.trouble).collect();
@@ -366,11 +380,13 @@ fn other_causes(evidence: &Evidence) -> Vec<String> {
     if !has(|trouble| matches!(trouble, Trouble::Selinux(_))) {
         list.extend(evidence.who.selinux_excluded().map(String::from));
     }
-    if !has(|trouble| matches!(trouble, Trouble::ReadOnly { .. })) {
-        list.push("a read-only file system: mounted read-write".into());
+    let first = files.file.iter().chain(&files.directory).next();
+    let mount = first.and_then(|obstacle| mounts::of(&evidence.who.mounts, &obstacle.at));
+    if let Some(mount) = mount.filter(|mount| !mount.read_only && !mount.file_system_read_only) {
+        list.push(format!("a read-only file system: {} is mounted read-write", mount.point.display()));
     }
-    if !has(|trouble| matches!(trouble, Trouble::Immutable | Trouble::AppendOnly)) {
-        list.push("attributes (chattr): none found".into());
+    if first.is_some_and(|obstacle| obstacle.errno == Some(libc::EACCES)) {
+        list.push("attributes (chattr): the kernel says EACCES, and EPERM where an attribute forbids it".into());
     }
     if let Some(space) = files.space.filter(|space| space.free > 0) {
         list.push(format!("a full disk: {} free", super::size(space.free)));

@@ -24,7 +24,15 @@ pub fn busy(evidence: &Evidence) -> Option<Verdict> {
     let id = if stage == Stage::Write { id::WRITE_LOCKED } else { id::READ_LOCKED };
     let path = evidence.files.path.display();
     let what = if stage == Stage::Write { "written" } else { "read" };
-    let strangers: Vec<&Holder> = evidence.files.holders.iter().filter(|holder| !holder.ours).collect();
+    let strangers = in_the_way(evidence);
+    if evidence.held_unseen == Some(true) && strangers.is_empty() {
+        let cause = format!(
+            "{path} cannot be {what}: it is locked by a process that cannot be seen from here, in another container or on the host"
+        );
+        let excluded =
+            vec!["a file system that does not lock: the kernel tells of a lock, and of no process here".into()];
+        return Some(verdict(stage, id, cause, vec![look_on_the_host(evidence)], excluded));
+    }
     if strangers.is_empty() && evidence.files.holders.is_empty() && evidence.files.network().is_some() {
         return Some(no_locks(evidence));
     }
@@ -49,10 +57,37 @@ pub fn busy(evidence: &Evidence) -> Option<Verdict> {
     Some(verdict(stage, id, cause, vec![end(&strangers)], excluded))
 }
 
+/// The programs that hold the lock. With a write-ahead log, who only has the database open or reads is in nobody's way.
+fn in_the_way(evidence: &Evidence) -> Vec<&Holder> {
+    let logged = evidence.files.has("-wal").is_some();
+    let strangers = || evidence.files.holders.iter().filter(|holder| !holder.ours);
+    let writers: Vec<&Holder> = strangers().filter(|holder| holder.write).collect();
+    if logged && !writers.is_empty() { writers } else { strangers().collect() }
+}
+
+/// Where all processes can be seen.
+fn look_on_the_host(evidence: &Evidence) -> Fix {
+    let inodes: Vec<String> =
+        evidence.files.seen.iter().chain(&evidence.files.neighbours).map(|seen| format!(":{} ", seen.inode)).collect();
+    let mut fix = path_fixes::shell(
+        format!(
+            "grep -E '{}' /proc/locks | awk '{{ print $5 }}' | sort -u | xargs -r ps -o pid,user,args -p",
+            inodes.join("|")
+        ),
+        Then::None,
+    );
+    fix.place = "in a shell on the host of this container: the processes that hold the lock".into();
+    maybe(fix)
+}
+
 fn name(holder: &Holder) -> String {
-    match holder.command.is_empty() {
+    /// As much of a command line as says which program it is.
+    const SHOWN: usize = 60;
+    let words: Vec<&str> = holder.command.split_whitespace().collect();
+    let command: String = words.join(" ").chars().take(SHOWN).collect();
+    match command.is_empty() {
         true => format!("process {}", holder.pid),
-        false => format!("process {} ({})", holder.pid, holder.command),
+        false => format!("process {} ({command})", holder.pid),
     }
 }
 
@@ -62,7 +97,9 @@ fn end(holders: &[&Holder]) -> Fix {
         .iter()
         .map(|holder| format!("kill {}{}", if holder.stopped { "-KILL " } else { "" }, holder.pid))
         .collect();
-    path_fixes::shell(kills.join("\n"), Then::None)
+    let mut fix = path_fixes::shell(kills.join("\n"), Then::None);
+    fix.place.push_str("; it ends the program, which may be at work: what it has not committed is rolled back");
+    maybe(fix)
 }
 
 /// The file system cannot lock, or cannot share memory.
@@ -92,11 +129,40 @@ pub fn broken(evidence: &Evidence) -> Option<Verdict> {
 
 fn no_locks(evidence: &Evidence) -> Verdict {
     let kind = evidence.files.mount.as_ref().map_or("this kind of file system", |(kind, _)| kind.as_str());
-    let cause = format!(
-        "{} lies on {kind}, where locks fail: /proc/locks shows nobody who holds one",
-        evidence.files.path.display()
-    );
+    let path = evidence.files.path.display();
+    let cause = match primary(evidence) {
+        Some(ffi::SQLITE_BUSY) => format!(
+            "{path} lies on {kind} and is locked: by another machine that uses it, or because locks fail there; who holds one there cannot be seen from here"
+        ),
+        _ => format!("{path} lies on {kind}, where locks fail"),
+    };
     verdict(stage_of(evidence, Stage::Read), id::NO_LOCKS, cause, Vec::new(), excluded(evidence))
+}
+
+/// A log that cannot be put into the file.
+pub fn log_too_large(evidence: &Evidence) -> Option<Finding> {
+    /// Less is what a busy day leaves behind.
+    const LARGE: u64 = 64 * 1024 * 1024;
+    let files = &evidence.files;
+    let (database, log) = (files.seen.as_ref()?.size, files.has("-wal")?.size);
+    if log < LARGE || log < database.saturating_mul(4) {
+        return None;
+    }
+    let readers: Vec<&Holder> = files.holders.iter().filter(|holder| holder.reads_log && !holder.ours).collect();
+    let path = files.path.display();
+    let mut cause =
+        format!("the write-ahead log of {path} has {}, the database {}", super::size(log), super::size(database));
+    let fixes = if readers.is_empty() {
+        vec![maybe(sql(evidence, "PRAGMA wal_checkpoint(TRUNCATE);"))]
+    } else {
+        let names: Vec<String> = readers.iter().map(|holder| name(holder)).collect();
+        cause.push_str(&format!(
+            ": {} reads an old state (a transaction that is not ended) and keeps it from being put into the file",
+            names.join(", ")
+        ));
+        vec![end(&readers)]
+    };
+    Some(Finding { id: id::LOG_TOO_LARGE, cause, fixes, excluded: Vec::new() })
 }
 
 /// A network file system works until two machines use it.

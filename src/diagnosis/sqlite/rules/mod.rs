@@ -9,6 +9,7 @@ mod files;
 mod locks;
 pub mod rebuild;
 mod relocate;
+mod storage;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -57,8 +58,12 @@ pub fn judge(evidence: &Evidence) -> Option<Verdict> {
 /// What works but should be known.
 pub fn warnings(evidence: &Evidence) -> Vec<Finding> {
     let mut found = Vec::new();
+    found.extend(storage::two_names(evidence));
+    found.extend(storage::only_the_file(evidence));
     found.extend(write::nearly_full(evidence));
     found.extend(locks::network(evidence));
+    found.extend(locks::log_too_large(evidence));
+    found.extend(storage::in_memory(evidence));
     found.extend(table::not_text(evidence));
     found
 }
@@ -98,15 +103,16 @@ fn stage_of(evidence: &Evidence, otherwise: Stage) -> Stage {
 fn excluded(evidence: &Evidence) -> Vec<String> {
     let mut list = Vec::new();
     let who = &evidence.who;
-    if evidence.files.file.is_none() && evidence.files.directory.is_none() {
+    if evidence.files.seen.is_some() && evidence.files.obstacles().is_empty() {
         list.push(format!("permissions: {} may use the file and its directory", who.user));
     }
     list.extend(who.selinux_excluded().map(String::from));
     if let Some(space) = evidence.files.space.filter(|space| space.free > 0) {
         list.push(format!("a full disk: {} free", size(space.free)));
     }
-    if evidence.files.holders.is_empty() {
-        list.push("a lock: /proc/locks shows none on these files".into());
+    if evidence.files.holders.is_empty() && evidence.files.sees_all_locks && primary(evidence) != Some(ffi::SQLITE_BUSY)
+    {
+        list.push("a lock: /proc/locks, which shows those of all processes here, has none on these files".into());
     }
     list
 }

@@ -12,6 +12,7 @@ use super::{encoded, maybe, name_file};
 use crate::diagnosis::host::labels;
 use crate::diagnosis::host::path::Trouble;
 use crate::diagnosis::host::path_fixes::{self, quote, word};
+use crate::diagnosis::report::effect::LINKED;
 use crate::diagnosis::report::{Fix, Then};
 use crate::diagnosis::sqlite::gather::files::{beside, is_about_the_path};
 use crate::diagnosis::sqlite::gather::home::Shared;
@@ -26,10 +27,20 @@ pub fn away(evidence: &Evidence) -> Vec<Fix> {
         return vec![name_file(&files.home.file)];
     }
     let leaves_a_link = can_rename(evidence);
-    let old = leaves_a_link.then(|| linked(&files.real, &files.home.file));
+    let old = match leaves_a_link {
+        true => Some(linked(&files.real, &files.home.file)),
+        // nobody shall go on writing to the old one and think that it is the database
+        false if files.keeps_no_modes => {
+            Some(format!("mv -n {} {}", quote(&files.real), quote(&beside(&files.real, ".moved"))))
+        }
+        false => None,
+    };
     let mut fix = path_fixes::shell(with_copy(evidence, old), then(evidence));
     // a program that has it open now would go on with the old file
-    fix.sure = files.holders.iter().all(|holder| holder.ours) && evidence.who.has_program("sqlite3");
+    fix.sure = files.holders.iter().all(|holder| holder.ours)
+        && evidence.who.has_program("sqlite3")
+        && leaves_a_link
+        && (!files.home.read_only || evidence.who.unit.is_some());
     let mut name = name_file(&files.home.file);
     name.sure = fix.sure && !(leaves_a_link && can_be_found_by_the_old_name(evidence));
     name.place = "inside this Location, once the commands above are done".into();
@@ -145,7 +156,7 @@ fn owned(evidence: &Evidence) -> String {
 }
 
 fn linked(old: &Path, new: &Path) -> String {
-    format!("mv -n {} {} && {}", quote(old), quote(&beside(old, ".before-it-moved")), link(old, new))
+    format!("mv -n {} {} && {}", quote(old), quote(&beside(old, LINKED)), link(old, new))
 }
 
 fn link(old: &Path, new: &Path) -> String {
@@ -160,9 +171,13 @@ fn can_be_found_by_the_old_name(evidence: &Evidence) -> bool {
 /// Whether root can rename the old file where it lies.
 fn can_rename(evidence: &Evidence) -> bool {
     let files = &evidence.files;
-    files.file.iter().chain(&files.directory).all(|found| {
-        !matches!(found.trouble, Trouble::Immutable | Trouble::AppendOnly | Trouble::ReadOnly { only_here: false, .. })
-    })
+    !files.keeps_no_modes
+        && files.file.iter().chain(&files.directory).all(|found| {
+            !matches!(
+                found.trouble,
+                Trouble::Immutable | Trouble::AppendOnly | Trouble::ReadOnly { only_here: false, .. }
+            )
+        })
 }
 
 fn then(evidence: &Evidence) -> Then {

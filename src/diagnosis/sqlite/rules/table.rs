@@ -97,7 +97,8 @@ fn columns(evidence: &Evidence, schema: &Schema) -> Option<Verdict> {
         ["stuff", "things"].into_iter().find(|name| schema.column(name).is_some_and(|column| column.generated));
     if let Some(name) = generated {
         let cause = format!("the column {name} of {table} is computed from others: nothing can be inserted into it");
-        return at(id::GENERATED, cause, fix(evidence, schema, &Change::Plain(name, "TEXT")));
+        let fixes = fix(evidence, schema, &Change::Plain(name, "TEXT")).into_iter().map(maybe).collect();
+        return at(id::GENERATED, cause, fixes);
     }
     None
 }
@@ -124,11 +125,11 @@ fn fix(evidence: &Evidence, schema: &Schema, change: &Change) -> Vec<Fix> {
 }
 
 fn schema_excluded(evidence: &Evidence) -> Vec<String> {
-    let mut list = vec![format!(
-        "another file: {} (inode {}) is the one that was opened",
-        evidence.files.real.display(),
-        evidence.files.seen.as_ref().map_or(0, |seen| seen.inode)
-    )];
+    let mut list = Vec::new();
+    if let Some(seen) = &evidence.files.seen {
+        let real = evidence.files.real.display();
+        list.push(format!("another file: {real} (inode {}) is the one that was opened", seen.inode));
+    }
     list.push("an empty or damaged file: its schema can be read".into());
     list
 }
@@ -166,5 +167,7 @@ pub fn not_text(evidence: &Evidence) -> Option<Finding> {
         })
         .collect();
     let cause = format!("a row of {} holds a {kind} in the column {column}, which is to hold text", evidence.table);
-    Some(Finding { id: id::NOT_TEXT, cause, fixes: vec![sql(evidence, text.join("\n"))], excluded: Vec::new() })
+    // bytes that are no text would be lost by it
+    let fixes = vec![maybe(sql(evidence, text.join("\n")))];
+    Some(Finding { id: id::NOT_TEXT, cause, fixes, excluded: Vec::new() })
 }

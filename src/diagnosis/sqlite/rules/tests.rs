@@ -41,9 +41,11 @@ fn evidence(stage: Stage, code: i32, errno: Option<i32>) -> Evidence {
         schema: None,
         inserted: None,
         blame: None,
+        mended: None,
         took: Vec::new(),
         without_wal: None,
         strange: None,
+        held_unseen: None,
         open_files: 10,
         rows: None,
     }
@@ -180,7 +182,7 @@ fn a_snapshot_that_is_too_old_is_a_lock() {
 fn our_own_server_is_never_to_be_killed() {
     let mut evidence = evidence(Stage::Write, ffi::SQLITE_BUSY, None);
     evidence.files.holders =
-        vec![Holder { pid: 7, command: "apache2".into(), write: true, stopped: false, ours: true }];
+        vec![Holder { pid: 7, command: "apache2".into(), write: true, stopped: false, reads_log: false, ours: true }];
     let finding = named(&evidence, Stage::Write, "DBT1350");
     assert!(finding.fixes.iter().all(|fix| !fix.text.contains("kill") && !fix.sure));
 }

@@ -56,7 +56,7 @@ pub fn space(evidence: &Evidence) -> Option<Verdict> {
             max = i64::MAX
         );
         let cause = format!("AUTOINCREMENT of {} has given its last id, {}", evidence.table, i64::MAX);
-        return Some(verdict(stage, id::IDS_EXHAUSTED, cause, vec![sql(evidence, text)], excluded(evidence)));
+        return Some(verdict(stage, id::IDS_EXHAUSTED, cause, vec![maybe(sql(evidence, text))], excluded(evidence)));
     }
     let at_most = evidence.session.as_ref().is_some_and(|session| session.pages >= session.most_pages);
     if at_most {
@@ -85,7 +85,10 @@ fn disk_full(evidence: &Evidence, stage: Stage) -> Verdict {
         point.display(),
         files.path.display()
     );
-    let mut list = vec![format!("permissions: {} may use the file and its directory", evidence.who.user)];
+    let mut list = Vec::new();
+    if files.seen.is_some() && files.obstacles().is_empty() {
+        list.push(format!("permissions: {} may use the file and its directory", evidence.who.user));
+    }
     if let Some(session) = &evidence.session {
         list.push(format!("max_page_count: {} of {} pages", session.pages, session.most_pages));
     }
@@ -104,7 +107,8 @@ fn more_room(evidence: &Evidence) -> Vec<Fix> {
     }
     let mut fixes = Vec::new();
     if kind.starts_with("ext") && evidence.files.space.is_some_and(|space| space.reserved > LITTLE) {
-        fixes.push(path_fixes::shell(format!("tune2fs -m 0 \"$(findmnt -no SOURCE {point_word})\""), Then::None));
+        fixes
+            .push(maybe(path_fixes::shell(format!("tune2fs -m 0 \"$(findmnt -no SOURCE {point_word})\""), Then::None)));
     }
     let largest = format!("du -xah {point_word} 2>/dev/null | sort -rh | head -n 30");
     fixes.push(maybe(path_fixes::shell(largest, Then::None)));
@@ -126,7 +130,8 @@ pub fn more_inodes(evidence: &Evidence) -> Vec<Fix> {
 /// A mount command that reaches httpd's own view of the file system.
 fn in_namespace(evidence: &Evidence, command: &str) -> Fix {
     let parent = &evidence.who.parent;
-    path_fixes::shell(format!("nsenter --target {parent} --mount -- {command}"), Then::None)
+    // how much it shall be is for the administrator to say
+    maybe(path_fixes::shell(format!("nsenter --target {parent} --mount -- {command}"), Then::None))
 }
 
 fn limit(evidence: &Evidence, errno: Option<i32>) -> Verdict {
@@ -141,7 +146,7 @@ fn limit(evidence: &Evidence, errno: Option<i32>) -> Verdict {
         evidence.who.file_size.map_or_else(|| "a limit".to_owned(), |limit| format!("the limit of {limit} bytes"));
     let cause =
         format!("this process may not write a file past {limit} (ulimit -f, LimitFSIZE), which SQLite's files reach");
-    let fix = limit_fix(&evidence.who, "LimitFSIZE", "fsize", "unlimited");
+    let fix = maybe(limit_fix(&evidence.who, "LimitFSIZE", "fsize", "unlimited"));
     verdict(stage, id::SIZE_LIMIT, cause, vec![fix], excluded(evidence))
 }
 
@@ -154,6 +159,15 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
     let code = evidence.code()?;
     let table = &evidence.table;
     let said = failure.cause.to_string();
+    if let (Some(Blame::Trigger(name)), Some(mended)) = (&evidence.blame, &evidence.mended) {
+        let cause = format!(
+            "the trigger {name} of {table} leads to {}, which does not exist: a migration renamed it, and {} is meant ({said})",
+            mended.missing, mended.meant
+        );
+        let anew = sql(evidence, format!("BEGIN IMMEDIATE;\n{}\nCOMMIT;", mended.statements));
+        let fixes = vec![anew, drop_trigger(evidence, name)];
+        return Some(verdict(Stage::Write, id::TRIGGER_REFUSES, cause, fixes, rule_excluded()));
+    }
     if let Some(Blame::Trigger(name)) = &evidence.blame {
         let cause = format!("the trigger {name} of {table} refuses every row: {said}");
         return Some(verdict(
@@ -172,7 +186,7 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
             }
             false => (id::CONSTRAINT, format!("the unique index {name} of {table} refuses an ordinary row: {said}")),
         };
-        let fix = sql(evidence, format!("DROP INDEX {};", rebuild::quoted(name)));
+        let fix = maybe(sql(evidence, format!("DROP INDEX {};", rebuild::quoted(name))));
         return Some(verdict(Stage::Write, id, cause, vec![fix], rule_excluded()));
     }
     if code & 0xff != ffi::SQLITE_CONSTRAINT && code & 0xff != ffi::SQLITE_MISMATCH {
@@ -183,7 +197,7 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
         ffi::SQLITE_CONSTRAINT_CHECK => (
             id::CHECK,
             format!("a CHECK of {table} refuses an ordinary row: {said}"),
-            rebuilt(evidence, &Change::WithoutChecks),
+            rebuilt(evidence, &Change::WithoutChecks).into_iter().map(maybe).collect(),
         ),
         ffi::SQLITE_CONSTRAINT_TRIGGER => {
             (id::TRIGGER_REFUSES, format!("a trigger of {table} refuses the row: {said}"), Vec::new())
@@ -191,7 +205,7 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
         CONSTRAINT_DATATYPE => (
             id::CONSTRAINT,
             format!("{table} is STRICT and does not take text where the module writes text: {said}"),
-            not_text_columns(evidence),
+            not_text_columns(evidence).into_iter().map(maybe).collect(),
         ),
         _ => (id::CONSTRAINT, format!("a constraint of {table} refuses the row: {said}"), Vec::new()),
     };
@@ -259,7 +273,8 @@ fn rebuilt(evidence: &Evidence, change: &Change) -> Vec<Fix> {
 }
 
 fn drop_trigger(evidence: &Evidence, name: &str) -> Fix {
-    sql(evidence, format!("DROP TRIGGER {};", rebuild::quoted(name)))
+    // whoever made it wanted it
+    maybe(sql(evidence, format!("DROP TRIGGER {};", rebuild::quoted(name))))
 }
 
 fn rule_excluded() -> Vec<String> {
