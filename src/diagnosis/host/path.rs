@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
@@ -136,8 +137,7 @@ impl Seen {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             inode: stat.st_ino,
             device: stat.st_dev,
-            // a field of another width on other machines
-            links: u64::try_from(stat.st_nlink).unwrap_or(1),
+            links: path.symlink_metadata().map_or(1, |found| found.nlink()),
             immutable: flags & libc::STATX_ATTR_IMMUTABLE as u64 != 0,
             append_only: flags & libc::STATX_ATTR_APPEND as u64 != 0,
             label: xattr(path, "security.selinux").ok().map(|bytes| text(&bytes)),
