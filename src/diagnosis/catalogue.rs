@@ -5,21 +5,7 @@
 
 use super::DIAGNOSES;
 use crate::diagnosis::engine::generic;
-
-/// One kind of finding.
-#[derive(Debug)]
-pub struct Entry {
-    /// "DBT0312". First digit pair after DBT: the stage (01 config, 02 who … 14 durable, 15 capacity).
-    pub id: &'static str,
-    /// What has happened, in one line.
-    pub title: &'static str,
-    /// What it means for the administrator.
-    pub meaning: &'static str,
-    /// The evidence it is known by.
-    pub recognised: &'static str,
-    /// What cures it, in general terms; the finding itself has the exact text.
-    pub fixes: &'static str,
-}
+use crate::diagnosis::engine::kind::Entry;
 
 /// Every entry of every kind, in no order.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

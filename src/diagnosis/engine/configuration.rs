@@ -2,7 +2,7 @@
 //! to a section which configtest does not see.
 
 use crate::config::ids;
-use crate::diagnosis::catalogue::Entry;
+use crate::diagnosis::engine::kind::Entry;
 
 /// In the order of [`ids`].
 pub static ENTRIES: &[Entry] = &[

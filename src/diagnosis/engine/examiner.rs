@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Resolved;
 use crate::database::Target;
-use crate::diagnosis::{Circumstances, Report, examine};
+use crate::diagnosis::engine::kind::Circumstances;
+use crate::diagnosis::examine;
+use crate::diagnosis::report::Report;
 
 /// The examinations of one child.
 #[derive(Debug, Default)]

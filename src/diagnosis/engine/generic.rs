@@ -3,9 +3,10 @@
 
 use crate::config::Resolved;
 use crate::database::{Create, Error, Stage, Target};
+use crate::diagnosis::engine::kind::{Circumstances, Diagnosis, Entry};
+use crate::diagnosis::host::process::Who;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use crate::diagnosis::report::{Finding, Report};
-use crate::diagnosis::{Circumstances, Diagnosis, Entry, Who};
 
 /// The diagnosis of a kind that has none.
 pub static DIAGNOSIS: Diagnosis =

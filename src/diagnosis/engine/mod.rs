@@ -4,4 +4,5 @@ pub mod changes;
 pub mod configuration;
 pub mod examiner;
 pub mod generic;
+pub mod kind;
 pub mod password_file;

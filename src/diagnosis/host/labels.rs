@@ -7,7 +7,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::path_fixes::quote;
+use crate::diagnosis::host::shell::quote;
 
 /// Data that httpd writes.
 pub const DATA: &str = "httpd_var_lib_t";

@@ -2,6 +2,7 @@
 //! path, ACLs, mounts. Knows no kind.
 
 pub mod acl;
+pub mod addresses;
 pub mod labels;
 pub mod mounts;
 pub mod path;
@@ -9,4 +10,5 @@ pub mod path_fixes;
 pub mod posix;
 pub mod process;
 pub mod security;
+pub mod shell;
 pub mod unit;

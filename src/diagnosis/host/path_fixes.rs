@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::labels;
 use super::path::{Need, Obstacle, Seen, Trouble};
 use crate::diagnosis::host::process::Who;
+use crate::diagnosis::host::shell::{quote, word};
 use crate::diagnosis::report::{Fix, FixKind, Then};
 
 /// r, w, x in modes and ACLs.
@@ -277,21 +278,6 @@ fn triplet(bits: u32) -> String {
     [bit(READ, 'r'), bit(WRITE, 'w'), bit(SEARCH, 'x')].iter().collect()
 }
 
-/// A path as one word of sh(1).
-pub fn quote(path: &Path) -> String {
-    word(&path.to_string_lossy())
-}
-
-/// A text as one word of sh(1).
-pub fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 /// The directory that is missing on the way to an obstacle, made for this server's user.
 pub fn make_directory(directory: &Path, who: &Who) -> String {
     let (user, group) = (word(&who.user), word(&who.group));
@@ -347,14 +333,6 @@ mod tests {
             let (_root, who) = who(setfacl);
             assert_eq!(grant(&seen, bits, &who), expected);
         }
-    }
-
-    #[test]
-    fn words_of_the_shell_are_quoted() {
-        assert_eq!(word("/srv/a-b_c.db"), "/srv/a-b_c.db");
-        assert_eq!(word("it's; rm -rf /"), r"'it'\''s; rm -rf /'");
-        assert_eq!(word(""), "''");
-        assert_eq!(word("$(x)"), "'$(x)'");
     }
 
     #[test]

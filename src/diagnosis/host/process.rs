@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::mounts::{self, Mount};
 use super::security::{Mode, Security, is_unconfined, selinux_type};
-use crate::diagnosis::Circumstances;
+use crate::diagnosis::engine::kind::Circumstances;
 use crate::diagnosis::report::Step;
 use crate::diagnosis::report::builder::Trial;
 
@@ -149,7 +149,7 @@ impl Who {
             let gid = self.groups.first().map_or(self.uid, |(gid, _)| *gid);
             return format!("setpriv --reuid {} --regid {gid} --clear-groups --", self.uid);
         }
-        format!("runuser -u {} --", super::path_fixes::word(&self.user))
+        format!("runuser -u {} --", crate::diagnosis::host::shell::word(&self.user))
     }
 
     /// The facts, for a report.
@@ -277,7 +277,7 @@ fn parent(root: &Path) -> String {
     match only_checks {
         true => format!(
             "$(pgrep -o -x {})",
-            crate::diagnosis::host::path_fixes::word(read(root, &format!("{place}/comm")).trim())
+            crate::diagnosis::host::shell::word(read(root, &format!("{place}/comm")).trim())
         ),
         false => pid.to_string(),
     }

@@ -12,8 +12,10 @@ mod ladder;
 mod quick;
 mod quote;
 mod rules;
+mod scene;
 mod server_commands;
 mod subject;
+mod surroundings;
 
 use super::Diagnosis;
 

@@ -10,12 +10,13 @@ use crate::database::postgresql::settings::Host;
 use crate::database::postgresql::socket::Address;
 use crate::database::{Cause, Error, Stage, Table, Target};
 use crate::diagnosis::engine::generic;
+use crate::diagnosis::host::process::Who;
 use crate::diagnosis::postgresql::gather::facts::Facts;
 use crate::diagnosis::postgresql::gather::names::Names;
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
 use crate::diagnosis::postgresql::rules::pgpool;
-use crate::diagnosis::postgresql::rules::reach::{self, Refusal, Surroundings};
+use crate::diagnosis::postgresql::rules::reach;
 use crate::diagnosis::postgresql::rules::resolve;
 use crate::diagnosis::postgresql::rules::schema;
 use crate::diagnosis::postgresql::rules::session;
@@ -24,7 +25,8 @@ use crate::diagnosis::postgresql::rules::speaks::{self, Silence};
 use crate::diagnosis::postgresql::rules::statement::{self, Doing};
 use crate::diagnosis::postgresql::rules::tls::{self, Handshake};
 use crate::diagnosis::postgresql::subject::{Place, Subject, address_in};
-use crate::diagnosis::{Finding, Who};
+use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings};
+use crate::diagnosis::report::Finding;
 
 /// The finding of a failure that the page met.
 pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding {
@@ -78,7 +80,9 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
             ),
         },
         Stage::Admitted => match &error.cause {
-            Cause::Server(refusal) => admitted::refused(&subject, refusal, &admitted::Probes::default()),
+            Cause::Server(refusal) => {
+                admitted::refused(&subject, refusal, &crate::diagnosis::postgresql::gather::probes::Probes::default())
+            }
             cause => admitted::hung_up(&subject, matches!(cause, Cause::TimedOut(_))),
         },
         Stage::Authenticated => match &error.cause {
@@ -105,7 +109,7 @@ fn refusal(cause: &Cause) -> Refusal {
 
 fn reached(subject: &Subject, error: &Error, who: &Who) -> Finding {
     let mut around =
-        crate::diagnosis::postgresql::gather::login::around(std::path::Path::new("/"), subject, who, false);
+        crate::diagnosis::postgresql::ladder::login::around(std::path::Path::new("/"), subject, who, false);
     match &subject.place {
         Place::Socket(dir) => {
             let path = dir.join(format!(".s.PGSQL.{}", subject.port));

@@ -27,16 +27,6 @@ pub fn hba(name: &str) -> String {
     if plain { name.to_owned() } else { ident(name) }
 }
 
-/// A word for sh.
-pub fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 /// A directive's argument in httpd's configuration.
 pub fn argument(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
@@ -51,7 +41,6 @@ mod tests {
         assert_eq!(ident("a\"b"), "\"a\"\"b\"");
         assert_eq!(literal("o'clock"), "'o''clock'");
         assert_eq!(literal("a\\b"), "E'a\\\\b'");
-        assert_eq!(shell("it's"), "'it'\\''s'");
         assert_eq!(argument("a\"b"), "\"a\\\"b\"");
     }
 

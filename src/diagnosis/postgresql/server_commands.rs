@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use super::quote::shell;
 use super::subject::Subject;
-use crate::diagnosis::postgresql::rules::reach::Surroundings;
+use crate::diagnosis::host::shell::word as shell;
+use crate::diagnosis::postgresql::surroundings::Surroundings;
 
 /// Shell text that runs `body` for the server on `port`, with $p its process, $d its data directory, $o its
 /// owner and `ask SETTING` for a setting of its (by `postgres -C`, which needs no login).

@@ -4,14 +4,14 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::ladder::Scene;
 use super::quote;
 use crate::database::Table;
 use crate::database::postgresql::negotiate::Login;
 use crate::database::postgresql::settings::{Host, HostPort, PgSettings, SslMode};
 use crate::database::postgresql::socket::Address;
-use crate::diagnosis::postgresql::gather::probes;
-use crate::diagnosis::{Fix, FixKind, Then};
+use crate::diagnosis::host::addresses;
+use crate::diagnosis::postgresql::scene::Scene;
+use crate::diagnosis::report::{Fix, FixKind, Then};
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Subject {
         };
         let (seen_as, local) = match &place {
             Place::Socket(_) => (None, true),
-            Place::Tcp { address: Some(ip), .. } => (probes::our_end(*ip), probes::is_ours(*ip)),
+            Place::Tcp { address: Some(ip), .. } => (addresses::our_end(*ip), addresses::is_ours(*ip)),
             Place::Tcp { .. } => (None, false),
         };
         Self {
@@ -145,7 +145,7 @@ impl Subject {
             Some((file, None)) => fix(
                 FixKind::Shell,
                 place("a root shell on this machine: the password is in this file (DBTestPasswordFile)"),
-                format!("umask 077 && printf '%s\\n' '<PASSWORD>' >{}", quote::shell(file)),
+                format!("umask 077 && printf '%s\\n' '<PASSWORD>' >{}", crate::diagnosis::host::shell::word(file)),
             ),
             None => {
                 let text = self.directive(|settings| {
@@ -235,10 +235,14 @@ impl Subject {
 
     /// The connection as a command, as the user that fails; with a statement if there is one.
     pub fn psql(&self, statement: &str) -> String {
-        let mut command = format!("runuser -u {} -- psql {}", quote::shell(&self.os_user), quote::shell(&self.uri()));
+        let mut command = format!(
+            "runuser -u {} -- psql {}",
+            crate::diagnosis::host::shell::word(&self.os_user),
+            crate::diagnosis::host::shell::word(&self.uri())
+        );
         if !statement.is_empty() {
             command.push_str(" -c ");
-            command.push_str(&quote::shell(statement));
+            command.push_str(&crate::diagnosis::host::shell::word(statement));
         }
         command
     }

@@ -1,6 +1,6 @@
 //! Writing findings down: the few shapes that every reader of evidence needs.
 
-use crate::diagnosis::{Finding, Fix, FixKind, Then};
+use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
 /// A finding without fixes yet.
 pub fn finding(id: &'static str, cause: impl Into<String>) -> Finding {

@@ -16,7 +16,7 @@ struct Document<'a> {
     /// Of the module that examined.
     version: &'static str,
     database: &'a str,
-    verdict: crate::diagnosis::Verdict,
+    verdict: crate::diagnosis::report::Verdict,
     failed_at: Option<&'static str>,
     id: Option<&'static str>,
     cause: Option<&'a str>,

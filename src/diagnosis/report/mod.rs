@@ -5,6 +5,7 @@ pub mod builder;
 pub mod effect;
 pub mod finding;
 pub mod json;
+pub mod log_line;
 pub mod monitor;
 pub mod text;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::text::one_line;
 use super::{Report, State, Verdict};
-use crate::diagnosis::Colour;
+use crate::diagnosis::report::text::Colour;
 
 /// How they are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

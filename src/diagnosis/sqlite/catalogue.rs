@@ -1,6 +1,6 @@
 //! SQLite's part of the catalogue: what each id means.
 
-use crate::diagnosis::Entry;
+use crate::diagnosis::engine::kind::Entry;
 
 macro_rules! entries {
     ($($id:ident = $text:literal: $title:literal, $meaning:literal, $recognised:literal, $fixes:literal;)*) => {

@@ -8,6 +8,7 @@ mod catalogue;
 mod evidence;
 mod gather;
 mod rules;
+mod sql_words;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use super::{Circumstances, Diagnosis, Who};
 use crate::config::Resolved;
 use crate::database::{Error, Stage, Target};
 use crate::diagnosis::host::path::Trouble;
-use crate::diagnosis::host::path_fixes::quote;
+use crate::diagnosis::host::shell::quote;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use evidence::Evidence;
 
@@ -272,7 +273,7 @@ fn tried(evidence: &Evidence, stage: Stage) -> String {
     let user = evidence.who.run_as();
     let table = evidence.table.quoted();
     let sqlite =
-        |statement: String| format!("{user} sqlite3 {path} {}", crate::diagnosis::host::path_fixes::word(&statement));
+        |statement: String| format!("{user} sqlite3 {path} {}", crate::diagnosis::host::shell::word(&statement));
     match stage {
         Stage::Resolve => format!("namei -l {path}"),
         Stage::Reach => {

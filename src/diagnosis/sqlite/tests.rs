@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::config::{Detail, Resolved};
 use crate::database::{Limits, Setting, Stage, Table, Target, parse};
+use crate::diagnosis::engine::kind::Circumstances;
+use crate::diagnosis::examine;
 use crate::diagnosis::report::text;
-use crate::diagnosis::{Circumstances, Report, State, Verdict, examine};
+use crate::diagnosis::report::{Report, State, Verdict};
 
 struct Site {
     dir: tempfile::TempDir,
@@ -52,7 +54,7 @@ impl Site {
 }
 
 fn shown(report: &Report) -> String {
-    text::text(report, crate::diagnosis::Colour::Never)
+    text::text(report, crate::diagnosis::report::text::Colour::Never)
 }
 
 fn settings(path: &Path) -> Resolved {

@@ -1,7 +1,8 @@
 //! libpq's `key=value` connection strings, read as its conninfo_parse() does (fe-connect.c).
 
-use super::keys::{is_known, is_secret};
+use super::keys::is_known;
 use super::pairs::Pair;
+use super::secrets::is_secret;
 use crate::database::ParseError;
 use crate::database::text::wrong;
 

@@ -261,12 +261,6 @@ pub fn is_known(name: &str) -> bool {
     KEYS.iter().any(|key| key.name == name)
 }
 
-/// Whether the value must never be shown.
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["pass", "pwd", "secret", "scram_"].iter().any(|part| name.contains(part)) && name != "passfile"
-}
-
 /// Stores one parameter, or says why not.
 pub fn apply(draft: &mut Draft, pair: &Pair) -> Result<(), ParseError> {
     match KEYS.iter().find(|key| key.name == pair.key) {

@@ -12,6 +12,7 @@ mod hosts;
 mod keys;
 mod masked;
 mod pairs;
+mod secrets;
 mod suspicions;
 #[cfg(test)]
 mod tests;

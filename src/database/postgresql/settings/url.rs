@@ -4,8 +4,8 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::keys::is_secret;
 use super::pairs::Pair;
+use super::secrets::is_secret;
 use crate::database::ParseError;
 use crate::database::text::{bad_escape, shown, wrong};
 

@@ -5,7 +5,7 @@ mod login;
 mod statements;
 mod table;
 
-use crate::diagnosis::Entry;
+use crate::diagnosis::engine::kind::Entry;
 
 /// In the order of the steps.
 pub static ENTRIES: &[&[Entry]] = &[connecting::ENTRIES, login::ENTRIES, table::ENTRIES, statements::ENTRIES];

@@ -3,6 +3,15 @@
 use crate::database::{Cause, ServerError};
 use crate::diagnosis::host::path::errno_name;
 
+/// Does this error come from a pooler rather than from PostgreSQL?
+pub fn speaks_as_a_pooler(error: &ServerError) -> bool {
+    error.code.starts_with("08")
+        && error.routine.is_none()
+        && error.file.is_none()
+        && error.detail.is_none()
+        && error.context.is_none()
+}
+
 /// Every field of a server's error that is there.
 pub fn of_server(error: &ServerError) -> Vec<(&'static str, String)> {
     let mut facts = vec![("severity", error.severity.clone()), ("sqlstate", error.code.clone())];

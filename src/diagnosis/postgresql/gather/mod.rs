@@ -1,10 +1,8 @@
-//! What is looked at: the login's record, the connections beside, the catalogue, the page's own statements.
+//! What is looked at: the resolver, the neighbours on this machine, the connections beside, the catalogue.
 
 pub mod facts;
 pub mod fields;
-pub mod login;
 pub mod names;
 pub mod neighbours;
 pub mod probes;
 pub mod question;
-pub mod trials;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::diagnosis::host::path::{Need, Trouble, first_obstacle};
 use crate::diagnosis::host::path_fixes::cure;
-use crate::diagnosis::{Fix, Who};
+use crate::diagnosis::host::process::Who;
+use crate::diagnosis::report::Fix;
 
 /// What is known about names here.
 #[derive(Debug, Clone, Default)]
@@ -112,8 +113,8 @@ fn unreadable(file: &Path, who: &Who) -> Option<Unreadable> {
     let fix = match obstacle.trouble {
         // everybody reads these files: a list of exceptions would only hide that one of them lost its mode
         Trouble::NotReadable => Some(crate::diagnosis::host::path_fixes::shell(
-            format!("chmod a+r {}", crate::diagnosis::host::path_fixes::quote(&obstacle.real)),
-            crate::diagnosis::Then::None,
+            format!("chmod a+r {}", crate::diagnosis::host::shell::quote(&obstacle.real)),
+            crate::diagnosis::report::Then::None,
         )),
         _ => cure(&[obstacle], who),
     };

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,24 +21,21 @@ use crate::database::postgresql::startup::Startup;
 use crate::database::postgresql::tls;
 use crate::database::postgresql::wire::Transport;
 use crate::database::{Cause, Limits, Stage, Table};
-use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::subject::Subject;
+
+/// What the same startup packet came to, changed in one thing. `None`: was not tried.
+#[derive(Debug, Clone, Default)]
+pub struct Probes {
+    /// With TLS if ours was without, or the reverse: was it admitted to a method?
+    pub other_tls: Option<bool>,
+    /// For the database `postgres`.
+    pub other_database: Option<bool>,
+    /// For the role `postgres`.
+    pub other_role: Option<bool>,
+}
 
 /// A probe that has had no answer by then learns nothing.
 const PATIENCE: Duration = Duration::from_millis(700);
-
-/// Is the address one of this machine's? Only such an address can be bound to.
-pub fn is_ours(address: IpAddr) -> bool {
-    address.is_loopback() || UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
-}
-
-/// The address that this machine would use towards `address`. Sends nothing.
-pub fn our_end(address: IpAddr) -> Option<IpAddr> {
-    let any: IpAddr = if address.is_ipv4() { [0, 0, 0, 0].into() } else { [0; 16].into() };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
-    socket.connect(SocketAddr::new(address, 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
-}
 
 /// Which ports of this machine answer an SSLRequest as PostgreSQL does.
 pub fn postgres_ports(neighbours: &Neighbours, but: u16) -> BTreeSet<u16> {
@@ -118,7 +115,7 @@ pub fn is_pooler(subject: &Subject, address: &Address) -> bool {
     while let Ok(count @ 1..) = socket.read(&mut buffer) {
         startup.feed(&buffer[..count]);
         if let Some(error) = &startup.error {
-            return crate::diagnosis::postgresql::rules::poolers::speaks(error);
+            return crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error);
         }
         if admitted(&startup) || startup.foreign.is_some() {
             return false;
@@ -133,8 +130,8 @@ fn admitted(startup: &Startup) -> bool {
 }
 
 /// The same startup packet, changed in one thing.
-pub fn admission(subject: &Subject, attempt: &Attempt, on_request: bool) -> admitted::Probes {
-    let Some(address) = &attempt.address else { return admitted::Probes::default() };
+pub fn admission(subject: &Subject, attempt: &Attempt, on_request: bool) -> Probes {
+    let Some(address) = &attempt.address else { return Probes::default() };
     let login = Login { user: subject.role.clone(), database: subject.database.clone() };
     let settings = &subject.settings;
     let ask = |encrypted: bool, login: &Login| {
@@ -142,16 +139,16 @@ pub fn admission(subject: &Subject, attempt: &Attempt, on_request: bool) -> admi
     };
     let tcp = matches!(address, Address::Tcp(_));
     if !on_request {
-        return admitted::Probes::default();
+        return Probes::default();
     }
     let other_tls = tcp.then(|| ask(!attempt.encrypted, &login)).flatten();
     if other_tls == Some(true) {
-        return admitted::Probes { other_tls, ..admitted::Probes::default() };
+        return Probes { other_tls, ..Probes::default() };
     }
     let database = if login.database == "postgres" { "template1" } else { "postgres" };
     let other_database = ask(attempt.encrypted, &Login { database: database.into(), ..login.clone() });
     let other_role = ask(attempt.encrypted, &Login { user: "postgres".into(), ..login });
-    admitted::Probes { other_tls, other_database, other_role }
+    Probes { other_tls, other_database, other_role }
 }
 
 /// A root certificate on this machine with which the handshake succeeds.

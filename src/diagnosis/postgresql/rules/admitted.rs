@@ -5,25 +5,15 @@
 use super::server;
 use crate::database::ServerError;
 use crate::database::postgresql::settings::SslMode;
+use crate::diagnosis::postgresql::gather::probes::Probes;
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::subject::{Place, Subject, address_in};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
-
-/// What the same startup packet came to, changed in one thing. `None`: was not tried.
-#[derive(Debug, Clone, Default)]
-pub struct Probes {
-    /// With TLS if ours was without, or the reverse: was it admitted to a method?
-    pub other_tls: Option<bool>,
-    /// For the database `postgres`.
-    pub other_database: Option<bool>,
-    /// For the role `postgres`.
-    pub other_role: Option<bool>,
-}
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// The server refused with an ErrorResponse where an authentication request was due.
 pub fn refused(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding {
-    if poolers::speaks(error) {
+    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
         return poolers::refused(subject, error, poolers::When::Startup);
     }
     match (error.code.as_str(), error.routine.as_deref()) {
@@ -180,8 +170,8 @@ fn map_command(subject: &Subject, line: &str, map: &str) -> String {
     let body = format!(
         "h=$(ask hba_file) && i=$(ask ident_file) && sed -i {hba} \"$h\" && {{ [ -s \"$i\" ] || echo >\"$i\"; }} && \
          sed -i {map} \"$i\" && kill -HUP $p",
-        hba = crate::diagnosis::postgresql::quote::shell(&format!("1i {line}")),
-        map = crate::diagnosis::postgresql::quote::shell(&format!("1i {map}")),
+        hba = crate::diagnosis::host::shell::word(&format!("1i {line}")),
+        map = crate::diagnosis::host::shell::word(&format!("1i {map}")),
     );
     crate::diagnosis::postgresql::server_commands::for_server(subject.port, &body)
 }

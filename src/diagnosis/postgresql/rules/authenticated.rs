@@ -11,7 +11,7 @@ use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// The line of the server's log that tells the candidates apart.
 pub fn look_for(subject: &Subject) -> String {
@@ -20,7 +20,7 @@ pub fn look_for(subject: &Subject) -> String {
 
 /// After `request` the server answered with an error.
 pub fn refused(subject: &Subject, request: Option<&AuthRequest>, error: &ServerError) -> Finding {
-    if poolers::speaks(error) {
+    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
         return poolers::refused(subject, error, poolers::When::Password);
     }
     match (error.code.as_str(), request) {

@@ -6,7 +6,7 @@ use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// A commit would wait for a synchronous standby that is not there: for ever, whatever statement_timeout says.
 pub fn synchronous(subject: &Subject, facts: &Facts) -> Option<Finding> {
@@ -222,11 +222,11 @@ pub fn forebodings(subject: &Subject, facts: &Facts) -> Vec<Finding> {
                     format!("{} (makes a copy in UTF-8 under another name)", subject.server_shell()),
                     format!(
                         "runuser -u postgres -- sh -c {}",
-                        crate::diagnosis::postgresql::quote::shell(&format!(
+                        crate::diagnosis::host::shell::word(&format!(
                             "createdb -p {port} -T template0 -E UTF8 --locale=C.UTF-8 {copy} && pg_dump -p {port} {name} | psql -p {port} -q {copy}",
                             port = subject.port,
-                            name = crate::diagnosis::postgresql::quote::shell(&facts.database),
-                            copy = crate::diagnosis::postgresql::quote::shell(&format!("{}_utf8", facts.database)),
+                            name = crate::diagnosis::host::shell::word(&facts.database),
+                            copy = crate::diagnosis::host::shell::word(&format!("{}_utf8", facts.database)),
                         ))
                     ),
                     Then::None,

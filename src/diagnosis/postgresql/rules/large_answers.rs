@@ -1,10 +1,10 @@
 //! Small answers come, large ones are lost: somewhere on the way packets of full size are dropped, and so is the word
 //! that they were too large (a tunnel, a firewall that drops ICMP). The login works, a page of rows hangs.
 
-use crate::diagnosis::postgresql::quote::shell;
+use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// More than any packet holds, and little enough for one that is slow.
 pub const LARGE: usize = 6000;

@@ -2,10 +2,11 @@
 //! but never the routine, which PostgreSQL sends with every file: that is its fingerprint. Its texts are not translated.
 
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::quote::{ident, shell};
+use crate::diagnosis::host::shell::word as shell;
+use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// Does this error come from pgpool rather than from PostgreSQL behind it?
 pub fn speaks(error: &ServerError) -> bool {

@@ -4,11 +4,12 @@
 
 use crate::database::ServerError;
 use crate::database::postgresql::settings::SslMode;
+use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
-use crate::diagnosis::postgresql::quote::{hba, ident, shell};
+use crate::diagnosis::postgresql::quote::{hba, ident};
 use crate::diagnosis::postgresql::subject::{Place, Subject, address_in};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// When the error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +22,6 @@ pub enum When {
     Session,
     /// In answer to a statement.
     Statement,
-}
-
-/// Does this error come from a pooler rather than from PostgreSQL?
-pub fn speaks(error: &ServerError) -> bool {
-    error.code.starts_with("08")
-        && error.routine.is_none()
-        && error.file.is_none()
-        && error.detail.is_none()
-        && error.context.is_none()
 }
 
 /// A role as PgBouncer's user list has it.
@@ -361,11 +353,12 @@ fn behind_password(subject: &Subject, text: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnosis::postgresql::gather::fields;
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     fn id(message: &str, when: When) -> &'static str {
         let error = ServerError { code: "08P01".into(), message: message.into(), ..ServerError::default() };
-        assert!(speaks(&error));
+        assert!(fields::speaks_as_a_pooler(&error));
         let subject = Subject { local: false, ..over_tcp() };
         refused(&subject, &error, when).id
     }
@@ -394,6 +387,6 @@ mod tests {
             routine: Some("ProcessStartupPacket".into()),
             ..ServerError::default()
         };
-        assert!(!speaks(&error));
+        assert!(!fields::speaks_as_a_pooler(&error));
     }
 }

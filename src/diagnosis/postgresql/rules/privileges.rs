@@ -6,7 +6,7 @@ use crate::diagnosis::postgresql::quote::{ident, qualified};
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// `None` when role and table fit. `read_only`: nothing will be inserted.
 pub fn read(subject: &Subject, facts: &Facts, read_only: bool) -> Option<Finding> {

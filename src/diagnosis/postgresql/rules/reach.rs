@@ -1,47 +1,15 @@
 //! Reading a TCP connection that did not come about: the errno of each address, and what this machine
 //! itself can say about the server (see [`crate::diagnosis::postgresql::gather::neighbours`]).
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use crate::database::postgresql::settings::Host;
-use crate::diagnosis::host::unit::{self, Setting};
-use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
+use crate::diagnosis::host::unit::{self};
 use crate::diagnosis::postgresql::rules::refused::refused;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
+use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings, accept_rule};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, Fix, FixKind, Then};
-
-/// How one address answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// errno of connect(2) or socket(2).
-    Errno(i32),
-    /// No answer within this time.
-    TimedOut(Duration),
-}
-
-/// What else is known on this machine.
-#[derive(Debug, Clone, Default)]
-pub struct Surroundings {
-    pub neighbours: Neighbours,
-    /// Those of `neighbours.likely_ports()` that answered as PostgreSQL does.
-    pub postgres_ports: BTreeSet<u16>,
-    /// The type of this process' domain, where SELinux may refuse it something.
-    pub confined: Option<String>,
-    /// The systemd unit of httpd, and what its files say.
-    pub unit: Option<String>,
-    pub unit_settings: Vec<Setting>,
-    /// Whether the boolean httpd_can_network_connect_db is on, where that can be read.
-    pub database_boolean: Option<bool>,
-    /// A UDP socket, which SELinux's rule about ports does not bind, connects where TCP gave EACCES: no route forbids it.
-    pub route_allows: Option<bool>,
-    /// The next machine on the way out, which for a container is its host.
-    pub gateway: Option<IpAddr>,
-    /// It answers on the configured port as PostgreSQL does.
-    pub gateway_speaks: bool,
-}
+use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
 /// Every address was tried, none accepted: `attempts` has at least one.
 pub fn tcp(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surroundings) -> Finding {
@@ -212,11 +180,6 @@ pub fn no_family(subject: &Subject, family: &str, around: &Surroundings) -> Find
     }
 }
 
-pub fn accept_rule(chain: &str, side: &str, ip: IpAddr, port: u16) -> String {
-    let tool = if ip.is_ipv4() { "iptables" } else { "ip6tables" };
-    format!("{tool} -I {chain} -p tcp {side} {ip} --dport {port} -j ACCEPT")
-}
-
 fn no_route(subject: &Subject, attempts: &[(SocketAddr, Refusal)]) -> Finding {
     let only_v6 = attempts.iter().all(|(address, _)| address.is_ipv6());
     let family = if only_v6 {
@@ -277,7 +240,7 @@ fn no_ipv6(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Fin
             "a root shell on this machine (does the server's name have an IPv4 address? then name that)",
             match &subject.place {
                 Place::Tcp { host, .. } => {
-                    format!("timeout 10 getent ahostsv4 {}", crate::diagnosis::postgresql::quote::shell(host))
+                    format!("timeout 10 getent ahostsv4 {}", crate::diagnosis::host::shell::word(host))
                 }
                 Place::Socket(_) => "ip address".into(),
             },
@@ -403,7 +366,7 @@ pub fn place_is_loopback(subject: &Subject) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::postgresql::gather::neighbours::{Listener, SocketFile};
+    use crate::diagnosis::postgresql::gather::neighbours::{Listener, Neighbours, SocketFile};
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     fn attempt(address: &str, errno: i32) -> (SocketAddr, Refusal) {

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::database::postgresql::settings::{Host, SslMode};
-use crate::diagnosis::postgresql::rules::reach::{Refusal, Surroundings, accept_rule};
 use crate::diagnosis::postgresql::subject::Subject;
+use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings, accept_rule};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, Fix, FixKind, Then};
+use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
 /// At least one address refused the connection.
 pub fn refused(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surroundings) -> Finding {

@@ -2,11 +2,11 @@
 
 use crate::database::postgresql::settings::Host;
 use crate::database::text::nearest;
+use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::gather::names::{Answer, Names};
-use crate::diagnosis::postgresql::quote::shell;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// getaddrinfo failed with `code`.
 pub fn read(subject: &Subject, code: i32, text: &str, names: &Names) -> Finding {

@@ -2,10 +2,11 @@
 //! stopping, out of memory or disk, or broken. Such errors come at any step.
 
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::quote::{ident, shell};
+use crate::diagnosis::host::shell::word as shell;
+use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// The finding for an error before the session was ready that no other reader claims: by SQLSTATE and
 /// routine, else by the class of the SQLSTATE.

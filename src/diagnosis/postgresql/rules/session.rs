@@ -9,7 +9,7 @@ use crate::diagnosis::postgresql::rules::authenticated::grants_if_there;
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, Fix, FixKind, Then};
+use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
 /// What is known beside the error.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,7 +37,7 @@ pub struct Neighbour {
 
 /// The server ended the session before it was ready.
 pub fn refused(subject: &Subject, error: &ServerError, around: Around) -> Finding {
-    if poolers::speaks(error) {
+    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
         return poolers::refused(subject, error, poolers::When::Session);
     }
     let routine = error.routine.as_deref().unwrap_or_default();

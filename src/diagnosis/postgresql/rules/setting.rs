@@ -6,7 +6,7 @@ use crate::diagnosis::postgresql::gather::facts::{Facts, Parameter};
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// The role that logged in: settings of a role are its, whatever SET ROLE says.
 pub fn login(subject: &Subject, facts: &Facts) -> String {

@@ -3,18 +3,20 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reach::{Refusal, Surroundings, describe};
+use super::reach::describe;
 use crate::database::postgresql::settings::Host;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble, first_obstacle};
 use crate::diagnosis::host::path_fixes::cure;
+use crate::diagnosis::host::process::Who;
+use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::host::{labels, mounts};
 use crate::diagnosis::postgresql::gather::neighbours::SocketFile;
-use crate::diagnosis::postgresql::quote::shell;
 use crate::diagnosis::postgresql::rules::refused::{not_on_this_machine, start, start_command};
 use crate::diagnosis::postgresql::server_commands;
 use crate::diagnosis::postgresql::subject::Subject;
+use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, Fix, FixKind, Then, Who};
+use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
 /// The socket at `path` did not take our connection.
 pub fn read(subject: &Subject, path: &Path, refusal: Refusal, around: &Surroundings, who: &Who) -> Finding {

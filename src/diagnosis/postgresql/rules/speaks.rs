@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::reach::Surroundings;
 use crate::diagnosis::postgresql::subject::Subject;
+use crate::diagnosis::postgresql::surroundings::Surroundings;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, Fix, FixKind, Then};
+use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
 /// What came instead of S or N.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -134,10 +134,7 @@ impl Probe {
     /// Which rule refuses the row: each is taken away in a transaction that is rolled back.
     pub fn blame(&self, table: &Table, schema: &Schema) -> Blame {
         let goes_in_without = |kind: &str, name: &str| {
-            self.goes_in(
-                table,
-                Some(&format!("DROP {kind} {}", crate::diagnosis::sqlite::rules::rebuild::quoted(name))),
-            )
+            self.goes_in(table, Some(&format!("DROP {kind} {}", crate::diagnosis::sqlite::sql_words::quoted(name))))
         };
         for trigger in schema.insert_triggers() {
             if goes_in_without("TRIGGER", &trigger.name) {

@@ -3,7 +3,6 @@
 //! triggers behind that lead to `stuff__old` (sqlite.org/lang_altertable.html, "Compatibility Note").
 
 use super::schema::Schema;
-use crate::diagnosis::sqlite::rules::rebuild;
 
 /// A trigger with the right name in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +19,14 @@ pub struct Mended {
 pub fn mended(schema: &Schema, trigger: &str) -> Option<Mended> {
     let found = schema.triggers.iter().find(|found| found.name == trigger)?;
     let is_table = |name: &str| schema.tables.iter().any(|table| table.eq_ignore_ascii_case(name));
-    let (missing, meant) = rebuild::words(&found.sql)
+    let (missing, meant) = crate::diagnosis::sqlite::sql_words::words(&found.sql)
         .filter(|word| !is_table(word))
         .find_map(|word| Some((word.to_owned(), without_mark(word).filter(|name| is_table(name))?)))?;
-    let statements = format!("DROP TRIGGER {};\n{};", rebuild::quoted(trigger), found.sql.replace(&missing, &meant));
+    let statements = format!(
+        "DROP TRIGGER {};\n{};",
+        crate::diagnosis::sqlite::sql_words::quoted(trigger),
+        found.sql.replace(&missing, &meant)
+    );
     Some(Mended { missing, meant, statements })
 }
 

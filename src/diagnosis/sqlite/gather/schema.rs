@@ -78,7 +78,7 @@ impl Schema {
             schema.indexes = attached(connection, "index", &name)?;
             schema.id_is_rowid = id_is_rowid(connection, &name)?;
             schema.autoincrement = schema.tables.iter().any(|other| other == "sqlite_sequence")
-                && crate::diagnosis::sqlite::rules::rebuild::words(&schema.sql)
+                && crate::diagnosis::sqlite::sql_words::words(&schema.sql)
                     .any(|word| word.eq_ignore_ascii_case("AUTOINCREMENT"));
         } else {
             let others: Vec<String> = schema.tables.iter().filter(|other| **other != name).cloned().collect();
@@ -122,7 +122,7 @@ impl Schema {
     }
 
     fn sql_names(&self, name: &str) -> bool {
-        crate::diagnosis::sqlite::rules::rebuild::words(&self.sql).take(8).any(|word| word.eq_ignore_ascii_case(name))
+        crate::diagnosis::sqlite::sql_words::words(&self.sql).take(8).any(|word| word.eq_ignore_ascii_case(name))
     }
 
     /// Which of the wanted columns are not there.
@@ -148,10 +148,8 @@ impl Schema {
         self.triggers
             .iter()
             .filter(|trigger| {
-                let head: Vec<String> = crate::diagnosis::sqlite::rules::rebuild::words(&trigger.sql)
-                    .take(16)
-                    .map(str::to_uppercase)
-                    .collect();
+                let head: Vec<String> =
+                    crate::diagnosis::sqlite::sql_words::words(&trigger.sql).take(16).map(str::to_uppercase).collect();
                 let on = head.iter().position(|word| word == "ON").unwrap_or(head.len());
                 head[..on].iter().any(|word| word == "INSERT")
             })

@@ -8,7 +8,8 @@ use super::super::catalogue as id;
 use super::super::evidence::Evidence;
 use super::{Verdict, excluded, maybe, primary, sql, verdict};
 use crate::database::Stage;
-use crate::diagnosis::host::path_fixes::{self, quote, word};
+use crate::diagnosis::host::path_fixes;
+use crate::diagnosis::host::shell::{quote, word};
 use crate::diagnosis::report::{Fix, Then};
 use crate::diagnosis::sqlite::gather::header::Header;
 

@@ -10,8 +10,9 @@ use super::{Verdict, excluded, maybe, name_file, primary, relocate, sql, storage
 use crate::database::Stage;
 use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble};
-use crate::diagnosis::host::path_fixes::{self, quote, word};
+use crate::diagnosis::host::path_fixes;
 use crate::diagnosis::host::process::Who;
+use crate::diagnosis::host::shell::{quote, word};
 use crate::diagnosis::report::{Fix, Then};
 use crate::diagnosis::sqlite::gather::files::{Files, is_about_the_path};
 
@@ -172,7 +173,7 @@ pub fn limits(evidence: &Evidence) -> Option<Verdict> {
     let cause = format!("this process has as many files open as {limit} allows, and cannot open the database");
     let more = evidence.who.most_open_files.filter(|most| Some(*most) > evidence.who.open_files);
     let value = more.map_or_else(|| "65536".to_owned(), |most| most.to_string());
-    let fix = limit_fix(&evidence.who, "LimitNOFILE", "nofile", &value);
+    let fix = super::limits::limit_fix(&evidence.who, "LimitNOFILE", "nofile", &value);
     // as far as the unit's own limit goes; past it, the number is a guess
     let fix = if more.is_some() { fix } else { maybe(fix) };
     Some(verdict(Stage::Reach, id::TOO_MANY_FILES, cause, vec![fix], excluded(evidence)))
@@ -180,23 +181,6 @@ pub fn limits(evidence: &Evidence) -> Option<Verdict> {
 
 /// A database takes so many descriptors: the file, its journal or log and shared memory, the directory.
 const FEW: u64 = 6;
-
-/// A higher limit: in the unit where httpd is a service, else on the running parent, whose children inherit it.
-pub fn limit_fix(who: &Who, unit_name: &str, name: &str, value: &str) -> Fix {
-    let unit_value = if value == "unlimited" { "infinity" } else { value };
-    let text = match &who.unit {
-        Some(unit) => format!(
-            "mkdir -p /etc/systemd/system/{unit}.d\n\
-             printf '[Service]\\n{unit_name}={unit_value}\\n' >> /etc/systemd/system/{unit}.d/dbtest.conf\n\
-             systemctl daemon-reload"
-        ),
-        None => {
-            let parent = &who.parent;
-            format!("prlimit --pid {parent} --{name}={value}")
-        }
-    };
-    path_fixes::shell(text, Then::Restart)
-}
 
 /// The path is there and may not be used, or may not be written.
 pub fn rights(evidence: &Evidence) -> Option<Verdict> {

@@ -6,6 +6,7 @@
 
 mod damage;
 mod files;
+mod limits;
 mod locks;
 pub mod rebuild;
 mod relocate;
@@ -20,7 +21,6 @@ use rusqlite::ffi;
 use super::catalogue as id;
 use super::evidence::Evidence;
 use crate::database::Stage;
-use crate::diagnosis::host::path_fixes;
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
 /// A verdict: the step that it belongs to, and why.
@@ -119,7 +119,7 @@ fn excluded(evidence: &Evidence) -> Vec<String> {
 
 /// Statements for sqlite3, run as the server's user.
 fn sql(evidence: &Evidence, text: impl Into<String>) -> Fix {
-    let path = path_fixes::quote(&evidence.files.path);
+    let path = crate::diagnosis::host::shell::quote(&evidence.files.path);
     let place = format!("sqlite3 as the server's user: {} sqlite3 {path}", evidence.who.run_as());
     Fix { sure: true, kind: FixKind::Sql, place, text: text.into(), then: Then::None }
 }

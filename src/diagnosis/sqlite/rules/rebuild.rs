@@ -3,6 +3,7 @@
 //! one table with one change, keeping everything else that the table's author wrote, character by character.
 
 use crate::diagnosis::sqlite::gather::schema::{Attached, Schema};
+use crate::diagnosis::sqlite::sql_words::{Token, quoted, tokens, words};
 
 /// The id as a number where it is one, and the first to have it; else SQLite gives a new one.
 const NUMBER: &str = "CASE WHEN CAST(CAST(\"id\" AS INTEGER) AS TEXT) = CAST(\"id\" AS TEXT) \
@@ -190,79 +191,6 @@ impl Body {
 fn without_comments(sql: &str) -> String {
     let tokens: Vec<&str> = tokens(sql).map(|token| token.text).collect();
     tokens.join(" ").replace(" ,", ",")
-}
-
-struct Token<'a> {
-    start: usize,
-    text: &'a str,
-}
-
-impl Token<'_> {
-    fn is(&self, word: &str) -> bool {
-        self.text.eq_ignore_ascii_case(word)
-    }
-}
-
-/// Words (names without their quotes) of a statement, in order.
-pub fn words(sql: &str) -> impl Iterator<Item = &str> {
-    tokens(sql).map(|token| unquoted(token.text)).filter(|text| !matches!(*text, "(" | ")" | ","))
-}
-
-fn unquoted(text: &str) -> &str {
-    let quotes = [('"', '"'), ('[', ']'), ('`', '`'), ('\'', '\'')];
-    quotes.iter().find_map(|(open, close)| text.strip_prefix(*open)?.strip_suffix(*close)).unwrap_or(text)
-}
-
-/// Splits SQL into words, quoted names and strings, and single characters; comments and white space go.
-fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let rest = &sql[at..];
-            let first = rest.chars().next()?;
-            let length = if rest.starts_with("--") {
-                rest.find('\n').unwrap_or(rest.len())
-            } else if rest.starts_with("/*") {
-                rest.find("*/").map_or(rest.len(), |end| end + 2)
-            } else if first.is_whitespace() {
-                first.len_utf8()
-            } else {
-                let length = token_length(rest, first);
-                let token = Token { start: at, text: &rest[..length] };
-                at += length;
-                return Some(token);
-            };
-            at += length;
-        }
-    })
-}
-
-fn token_length(rest: &str, first: char) -> usize {
-    let close = match first {
-        '"' | '\'' | '`' => Some(first),
-        '[' => Some(']'),
-        _ => None,
-    };
-    if let Some(close) = close {
-        let mut at = first.len_utf8();
-        while let Some(end) = rest[at..].find(close) {
-            at += end + 1;
-            // a doubled quote stands for itself
-            if close != ']' && rest[at..].starts_with(close) {
-                at += 1;
-            } else {
-                return at;
-            }
-        }
-        return rest.len();
-    }
-    let is_word = |c: char| c == '_' || c == '$' || c.is_alphanumeric();
-    if is_word(first) { rest.find(|c: char| !is_word(c)).unwrap_or(rest.len()) } else { first.len_utf8() }
-}
-
-/// A name as it stands in a statement.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use super::{Verdict, maybe, name_file, relocate, verdict};
 use crate::database::Stage;
 use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::Obstacle;
-use crate::diagnosis::host::path_fixes::{self, quote, word};
+use crate::diagnosis::host::path_fixes;
+use crate::diagnosis::host::shell::{quote, word};
 use crate::diagnosis::report::{Finding, Fix, Then};
 use crate::diagnosis::sqlite::gather::files::Files;
 

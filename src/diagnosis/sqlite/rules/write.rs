@@ -4,10 +4,11 @@ use rusqlite::ffi;
 
 use super::super::catalogue as id;
 use super::super::evidence::Evidence;
-use super::files::limit_fix;
+use super::limits::limit_fix;
 use super::{Verdict, excluded, maybe, primary, size, sql, stage_of, verdict};
 use crate::database::Stage;
-use crate::diagnosis::host::path_fixes::{self, quote};
+use crate::diagnosis::host::path_fixes;
+use crate::diagnosis::host::shell::quote;
 use crate::diagnosis::report::{Finding, Fix, Then};
 use crate::diagnosis::sqlite::gather::probe::{Blame, Insert};
 use crate::diagnosis::sqlite::rules::rebuild::{self, Change};
@@ -139,7 +140,10 @@ fn limit(evidence: &Evidence, errno: Option<i32>) -> Verdict {
     let user = &evidence.who.user;
     if errno == Some(libc::EDQUOT) {
         let cause = format!("the disk quota of {user} is used up");
-        let fix = maybe(path_fixes::shell(format!("setquota -u {} 0 0 0 0 -a", path_fixes::word(user)), Then::None));
+        let fix = maybe(path_fixes::shell(
+            format!("setquota -u {} 0 0 0 0 -a", crate::diagnosis::host::shell::word(user)),
+            Then::None,
+        ));
         return verdict(stage, id::SIZE_LIMIT, cause, vec![fix], excluded(evidence));
     }
     let limit =
@@ -186,7 +190,7 @@ pub fn constraints(evidence: &Evidence) -> Option<Verdict> {
             }
             false => (id::CONSTRAINT, format!("the unique index {name} of {table} refuses an ordinary row: {said}")),
         };
-        let fix = maybe(sql(evidence, format!("DROP INDEX {};", rebuild::quoted(name))));
+        let fix = maybe(sql(evidence, format!("DROP INDEX {};", crate::diagnosis::sqlite::sql_words::quoted(name))));
         return Some(verdict(Stage::Write, id, cause, vec![fix], rule_excluded()));
     }
     if code & 0xff != ffi::SQLITE_CONSTRAINT && code & 0xff != ffi::SQLITE_MISMATCH {
@@ -274,7 +278,7 @@ fn rebuilt(evidence: &Evidence, change: &Change) -> Vec<Fix> {
 
 fn drop_trigger(evidence: &Evidence, name: &str) -> Fix {
     // whoever made it wanted it
-    maybe(sql(evidence, format!("DROP TRIGGER {};", rebuild::quoted(name))))
+    maybe(sql(evidence, format!("DROP TRIGGER {};", crate::diagnosis::sqlite::sql_words::quoted(name))))
 }
 
 fn rule_excluded() -> Vec<String> {
@@ -310,7 +314,10 @@ pub fn failed(evidence: &Evidence) -> Option<Verdict> {
 
 /// A directory for SQLite's temporary files, made known to httpd.
 fn temporary_directory(evidence: &Evidence) -> Fix {
-    let (user, group) = (path_fixes::word(&evidence.who.user), path_fixes::word(&evidence.who.group));
+    let (user, group) = (
+        crate::diagnosis::host::shell::word(&evidence.who.user),
+        crate::diagnosis::host::shell::word(&evidence.who.group),
+    );
     let directory = "/var/lib/dbtest-tmp";
     let make = format!("install -d -o {user} -g {group} -m 2770 {directory}");
     let tell = match &evidence.who.unit {

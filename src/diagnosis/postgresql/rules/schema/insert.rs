@@ -6,7 +6,7 @@ use crate::diagnosis::postgresql::gather::facts::{Base, Facts, Relation};
 use crate::diagnosis::postgresql::quote::{ident, qualified};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// Can a row be inserted at all into this kind of relation?
 pub(super) fn insertable(subject: &Subject, facts: &Facts, relation: &Relation) -> Option<Finding> {

@@ -5,7 +5,7 @@ use crate::diagnosis::postgresql::quote::{ident, qualified};
 use crate::diagnosis::postgresql::rules::privileges;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 pub(super) fn not_found(subject: &Subject, facts: &Facts) -> Finding {
     let table = &subject.table;

@@ -10,7 +10,7 @@ use crate::diagnosis::postgresql::gather::facts::{Facts, Relation};
 use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 use insert::insertable;
 pub use missing::{in_another_database, may_not_create};

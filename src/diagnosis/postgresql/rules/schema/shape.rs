@@ -7,7 +7,7 @@ use crate::diagnosis::postgresql::gather::facts::{Column, Facts, Relation};
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// Statements that repair a table.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use crate::diagnosis::postgresql::gather::facts::Constraint;
 use crate::diagnosis::postgresql::quote::{ident, literal, qualified};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 pub(super) fn partition(scene: &Scene, error: &ServerError) -> Finding {
     let subject = scene.subject;

@@ -6,7 +6,7 @@ use crate::database::ServerError;
 use crate::diagnosis::postgresql::gather::facts::{Relation, Trigger};
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// Something that an error's words name, and where the database has it: the session looks elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]

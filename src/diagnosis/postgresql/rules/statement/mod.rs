@@ -12,12 +12,12 @@ mod types;
 mod waiting;
 
 use crate::database::ServerError;
-use crate::diagnosis::Finding;
 use crate::diagnosis::postgresql::gather::facts::{Facts, Relation};
 use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::rules::server;
 use crate::diagnosis::postgresql::subject::Subject;
+use crate::diagnosis::report::Finding;
 
 pub use functions::{Elsewhere, altered, routed, swallowed, words};
 pub use types::unreadable;
@@ -56,7 +56,7 @@ impl<'a> Scene<'a> {
 /// The finding for the server's error.
 pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
-    if poolers::speaks(error) {
+    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
         return poolers::refused(subject, error, poolers::When::Statement);
     }
     if let Some(found) = surroundings::read(scene, error).or_else(|| server::state(subject, error)) {

@@ -7,7 +7,7 @@ use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::rules::privileges;
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// A policy refuses, or row_security is off where policies apply.
 pub(super) fn row_security(scene: &Scene, error: &ServerError) -> Finding {

@@ -6,7 +6,7 @@ use crate::database::ServerError;
 use crate::diagnosis::postgresql::quote::{ident, literal, qualified};
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// The finding if one of these routines raised it.
 pub(super) fn read(scene: &Scene, error: &ServerError) -> Option<Finding> {
@@ -84,7 +84,7 @@ fn library(scene: &Scene, error: &ServerError) -> Finding {
         .maybe(
             FixKind::Shell,
             format!("{} (is the package of the extension there? After an upgrade of PostgreSQL it is another one)", scene.subject.server_shell()),
-            format!("ls -l \"$(pg_config --pkglibdir)\" | grep -F -- {}", crate::diagnosis::postgresql::quote::shell(&extension)),
+            format!("ls -l \"$(pg_config --pkglibdir)\" | grep -F -- {}", crate::diagnosis::host::shell::word(&extension)),
             Then::None,
         )
         .maybe(

@@ -7,7 +7,7 @@ use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::rules::server;
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// Text in the table that is not valid in the database's encoding.
 pub(super) fn stored_bytes(scene: &Scene, error: &ServerError) -> Finding {

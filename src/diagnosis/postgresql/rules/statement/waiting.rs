@@ -5,7 +5,7 @@ use crate::database::ServerError;
 use crate::diagnosis::postgresql::quote::literal;
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// A session that stands in the way of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use super::files;
 use super::{Handshake, show};
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::settings::TlsVersion;
-use crate::diagnosis::postgresql::quote::shell;
+use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::server_commands;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 use openssl::x509::X509;
 use std::fs;
 

@@ -10,12 +10,13 @@ use openssl::x509::X509;
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::settings::RootCert;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble, first_obstacle};
+use crate::diagnosis::host::process::Who;
+use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::host::{labels, path_fixes};
-use crate::diagnosis::postgresql::quote::shell;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::Fix;
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, FixKind, Then, Who};
+use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// A file that the settings name and that cannot serve.
 pub(super) fn files(subject: &Subject, who: &Who) -> Option<Finding> {

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::settings::{Host, RootCert, SslMode};
-use crate::diagnosis::postgresql::quote::shell;
+use crate::diagnosis::host::process::Who;
+use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
-use crate::diagnosis::{Finding, Fix, FixKind, Then, Who};
+use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
 pub use files::{candidate_roots, client_pair_beside, common_name_of};
 

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::facts::{self, Facts, Relation};
-use super::probes;
-use super::question;
 use crate::database::postgresql::connection::PgConnection;
 use crate::database::postgresql::open::Opened;
 use crate::database::postgresql::socket::Address;
 use crate::database::{Cause, Connection, Error, ServerError, Stage, Table};
+use crate::diagnosis::postgresql::gather::facts::{self, Facts, Relation};
 use crate::diagnosis::postgresql::gather::fields;
-use crate::diagnosis::postgresql::ladder::Scene;
+use crate::diagnosis::postgresql::gather::probes;
+use crate::diagnosis::postgresql::gather::question;
 use crate::diagnosis::postgresql::quote::literal;
 use crate::diagnosis::postgresql::rules::durable;
 use crate::diagnosis::postgresql::rules::large_answers;
@@ -21,8 +20,10 @@ use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::rules::privileges;
 use crate::diagnosis::postgresql::rules::schema;
 use crate::diagnosis::postgresql::rules::statement::{self, Blocker, Doing, Elsewhere};
+use crate::diagnosis::postgresql::scene::Scene;
 use crate::diagnosis::postgresql::subject::Subject;
-use crate::diagnosis::{Climb, Finding, Report, Step, Trial};
+use crate::diagnosis::report::builder::{Climb, Trial};
+use crate::diagnosis::report::{Finding, Report, Step};
 
 /// A climb over an open session.
 struct Trials<'a> {

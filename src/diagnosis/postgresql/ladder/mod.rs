@@ -1,33 +1,20 @@
 //! The climb: one connection, opened as the page opens it, and everything that can be proved over it.
 
-use std::any::Any;
-use std::time::Duration;
+pub mod login;
+mod trials;
 
+use std::any::Any;
+
+use super::scene::Scene;
 use super::subject::Subject;
 use crate::config::Resolved;
 use crate::database::postgresql::PgTarget;
-use crate::database::{Limits, Stage, Target};
+use crate::database::{Stage, Target};
 use crate::diagnosis::engine::generic;
-use crate::diagnosis::postgresql::gather::login;
-use crate::diagnosis::postgresql::gather::trials;
-use crate::diagnosis::{Circumstances, Climb, Report, Trial, Who};
-
-/// What every step of a climb needs to know.
-pub struct Scene<'a> {
-    pub target: &'a PgTarget,
-    pub settings: &'a Resolved,
-    pub circumstances: &'a Circumstances,
-    pub who: &'a Who,
-}
-
-impl Scene<'_> {
-    /// The page's limits, cut to the time that is left.
-    pub fn limits(&self, climb: &Climb) -> Limits {
-        let left = climb.remaining().max(Duration::from_millis(50));
-        let Limits { connect, query, wait } = self.settings.limits;
-        Limits { connect: connect.min(left), query: query.min(left), wait }
-    }
-}
+use crate::diagnosis::engine::kind::Circumstances;
+use crate::diagnosis::host::process::Who;
+use crate::diagnosis::report::Report;
+use crate::diagnosis::report::builder::{Climb, Trial};
 
 /// Climbs the ladder.
 pub fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances) -> Report {
@@ -50,7 +37,7 @@ pub fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumsta
 }
 
 /// What was configured, as it was understood.
-fn config(scene: &Scene) -> crate::diagnosis::Step {
+fn config(scene: &Scene) -> crate::diagnosis::report::Step {
     let mut trial = Trial::begin(Stage::Config);
     trial.tried("apachectl -t -D DUMP_DBTEST");
     let settings = scene.target.settings();

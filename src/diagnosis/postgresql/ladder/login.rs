@@ -5,9 +5,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::names::Names;
-use super::neighbours::Neighbours;
-use super::probes;
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::open::{Attempt, Attempts, Opened, Traces};
 use crate::database::postgresql::settings::{Host, HostPort, SslMode};
@@ -15,22 +12,28 @@ use crate::database::postgresql::socket::Address;
 use crate::database::postgresql::startup::{AuthRequest, Startup};
 use crate::database::{Cause, Error, Stage};
 use crate::diagnosis::engine::generic;
+use crate::diagnosis::host::process::Who;
+use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::host::unit;
 use crate::diagnosis::postgresql::gather::fields;
-use crate::diagnosis::postgresql::ladder::Scene;
-use crate::diagnosis::postgresql::quote::shell;
+use crate::diagnosis::postgresql::gather::names::Names;
+use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
+use crate::diagnosis::postgresql::gather::probes;
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
 use crate::diagnosis::postgresql::rules::pgpool;
 use crate::diagnosis::postgresql::rules::poolers;
-use crate::diagnosis::postgresql::rules::reach::{self, Refusal, Surroundings, describe};
+use crate::diagnosis::postgresql::rules::reach::{self, describe};
 use crate::diagnosis::postgresql::rules::resolve;
 use crate::diagnosis::postgresql::rules::session;
 use crate::diagnosis::postgresql::rules::socket;
 use crate::diagnosis::postgresql::rules::speaks::{self, Silence};
 use crate::diagnosis::postgresql::rules::tls::{self, Handshake};
+use crate::diagnosis::postgresql::scene::Scene;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
-use crate::diagnosis::{Climb, Finding, Report, Step, Trial, Who};
+use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings};
+use crate::diagnosis::report::builder::{Climb, Trial};
+use crate::diagnosis::report::{Finding, Report, Step};
 
 /// All the questions about a name together take no longer.
 const PROBING: Duration = Duration::from_millis(1500);
@@ -370,7 +373,7 @@ pub fn around(root: &Path, subject: &Subject, who: &Who, asks: bool) -> Surround
     let postgres_ports =
         if subject.local { probes::postgres_ports(&neighbours, subject.port) } else { Default::default() };
     let gateway = Some(&neighbours).filter(|here| here.container && here.installed == Some(false));
-    let gateway = gateway.and_then(|_| super::neighbours::gateway(root));
+    let gateway = gateway.and_then(|_| crate::diagnosis::postgresql::gather::neighbours::gateway(root));
     Surroundings {
         neighbours,
         postgres_ports,
