@@ -100,6 +100,8 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "AP_MPMQ_HARD_LIMIT_DAEMONS",
         "AP_MPMQ_MAX_DAEMONS",
         "AP_MPMQ_MAX_THREADS",
+        "AP_MPMQ_MPM_STATE",
+        "AP_MPMQ_STOPPING",
         "AP_SQ_MAIN_STATE",
         "AP_SQ_MS_.*",
         "AP_SQ_RM_.*",

@@ -62,6 +62,8 @@ package_of() {
         *:setfacl) echo acl ;;
         # the source of fr_FR, for a server that speaks French
         debian:locales) echo locales ;;
+        debian:promtool) echo prometheus ;;
+        debian:openmetrics) echo python3-prometheus-client ;;
         redhat:locales) echo glibc-locale-source ;;
         redhat:apxs) echo httpd-devel ;;
         redhat:cc) echo gcc ;;
@@ -159,6 +161,7 @@ have() {
             pkg-config --exists openssl 2>/dev/null
         fi ;;
         postgresql) find_postgres ;;
+        openmetrics) /usr/bin/python3 -c "import prometheus_client.openmetrics.parser" 2>/dev/null ;;
         locales) [ -e /usr/share/i18n/locales/fr_FR ] ;;
         chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
             command -v google-chrome >/dev/null || [ -d "/Applications/Chromium.app" ] ;;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Endpoint;
 use super::http::{Level, Request};
 use crate::database::Stage;
-use crate::diagnosis::{Change, Changes, Circumstances, Examiner, Finding, Report};
+use crate::diagnosis::{Change, Changes, Circumstances, Examiner, Finding, Report, State};
 
 /// This child's.
 pub static CHILD: LazyLock<Child> = LazyLock::new(Child::default);
@@ -95,6 +95,7 @@ impl Child {
         let _counted = endpoint.services.try_check(endpoint.entry)?;
         let settings = endpoint.settings;
         let report = self.examiner.examine(&settings.target, settings, circumstances);
+        endpoint.entry.checked(Stage::ALL.map(|stage| outcome(&report, stage)));
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.insert(endpoint.key, (Instant::now(), Arc::clone(&report)));
         Some(report)
@@ -170,6 +171,16 @@ impl Child {
             let id = fault.logged.id;
             request.log(Level::Notice, &format!("{}: the database works again (it was {id})", request.base()));
         }
+    }
+}
+
+/// A step as all children of the server remember it: 2 it passed, 1 it failed, 0 nobody knows.
+fn outcome(report: &Report, stage: Stage) -> u64 {
+    let state = report.steps.iter().find(|step| step.stage == stage).map(|step| step.state);
+    match state {
+        Some(State::Pass | State::Warn) => 2,
+        Some(State::Fail) => 1,
+        _ => 0,
     }
 }
 

@@ -17,6 +17,7 @@ mod json;
 #[cfg(test)]
 mod linear;
 mod list;
+mod metrics;
 mod model;
 mod negotiate;
 mod object;

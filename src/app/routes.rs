@@ -1,7 +1,7 @@
 //! Which page answers which path and method: one table. A page is a file beside this one and a line here.
 
 use super::http::{Body, Request, Response};
-use super::{Endpoint, check, create, health, list, problem, style, table};
+use super::{Endpoint, check, create, health, list, metrics, problem, style, table};
 
 /// Answers one method of one path.
 type Page = fn(&mut dyn Request, &Endpoint) -> Response;
@@ -17,6 +17,7 @@ static ROUTES: &[Route] = &[
     Route { path: "/", methods: &[("GET", list::get), ("POST", create::post)] },
     Route { path: "/check", methods: &[("GET", check::get), ("POST", check::post)] },
     Route { path: "/health", methods: &[("GET", health::get)] },
+    Route { path: "/metrics", methods: &[("GET", metrics::get)] },
     Route { path: "/create", methods: &[("POST", table::post)] },
     Route { path: "/style.css", methods: &[("GET", style::get)] },
     Route { path: "", methods: &[("GET", add_slash), ("POST", add_slash)] },

@@ -20,9 +20,20 @@ pub(super) fn keep(pool: *mut apr_pool_t, bytes: Arc<Vec<u8>>) {
     }
 }
 
-/// Under prefork this may run inside the SIGTERM handler. It only frees memory, as APR itself does there.
+/// Under prefork this may run inside the SIGTERM handler, where the allocator's lock may be held by what the signal
+/// interrupted: a child that ends gives nothing back.
 unsafe extern "C" fn release(bytes: *mut c_void) -> apr_status_t {
-    // SAFETY: registered by `keep` with a pointer from Arc::into_raw, and run once.
-    drop(unsafe { Arc::from_raw(bytes.cast::<Vec<u8>>().cast_const()) });
+    if !is_ending() {
+        // SAFETY: registered by `keep` with a pointer from Arc::into_raw, and run once.
+        drop(unsafe { Arc::from_raw(bytes.cast::<Vec<u8>>().cast_const()) });
+    }
     0
+}
+
+/// Whether this process ends. Every MPM says so before it destroys its pools (prefork.c, `clean_child_exit`).
+fn is_ending() -> bool {
+    let mut state = 0;
+    // SAFETY: a plain query; state is ours.
+    let status = unsafe { bindings::ap_mpm_query(bindings::AP_MPMQ_MPM_STATE, &raw mut state) };
+    status == 0 && state == bindings::AP_MPMQ_STOPPING
 }

@@ -245,7 +245,8 @@ pub(super) unsafe fn location_of<'a>(server: *const server_rec, uri: &str) -> Op
 /// Whether a `<Location path>` applies to a URL: as httpd's ap_location_walk has it, at the borders of segments.
 pub(super) fn holds(path: &str, url: &str) -> bool {
     let path = path.trim_end_matches('/');
-    url.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    // the root holds whatever a pattern matches, too
+    path.is_empty() || url.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The vectors of a server's Location sections, in httpd's own order of merging.

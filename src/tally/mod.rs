@@ -7,7 +7,6 @@
 //!
 //! There is nothing to lock: every word is one atomic number. Plain Rust: the memory itself is `httpd`'s concern.
 #![forbid(unsafe_code)]
-#![allow(dead_code, unused_imports, reason = "read by the page of metrics, which comes next")]
 
 mod column;
 mod entry;

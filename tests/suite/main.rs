@@ -14,6 +14,7 @@ mod htaccess;
 mod http;
 mod life;
 mod load;
+mod metrics;
 mod neighbours;
 mod page;
 mod places;
