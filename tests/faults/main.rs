@@ -26,5 +26,6 @@ mod server;
 mod site;
 mod sqlite;
 mod sqlite_directory;
+mod sqlite_storage;
 mod standby;
 mod table;

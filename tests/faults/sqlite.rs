@@ -148,6 +148,10 @@ impl Background {
         assert!(lines.any(|line| line.expect("text") == "ready"), "sqlite3 ended");
         Self(child)
     }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
 }
 
 impl Drop for Background {

@@ -187,12 +187,17 @@ fn similar(path: &Path) -> Vec<PathBuf> {
             let beside = BESIDE.iter().any(|end| other.ends_with(end));
             let close =
                 crate::database::text::nearest(&name, [other.as_str()]).is_some() || stem(&other) == stem(&name);
-            close && !beside && entry.file_type().is_ok_and(|kind| kind.is_file())
+            close && !beside && !is_a_copy(&name, &other) && entry.file_type().is_ok_and(|kind| kind.is_file())
         })
         .map(|entry| entry.path())
         .collect();
     found.sort();
     found
+}
+
+/// "site.db.bak", "site.db-copy", "site.db~": what somebody put aside is not what was meant.
+fn is_a_copy(name: &str, other: &str) -> bool {
+    other.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '-', '~']))
 }
 
 /// Whether the trouble is about the path itself, rather than about rights.

@@ -75,7 +75,7 @@ fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
     let is_file = is_the_file(obstacle);
     let mut fixes = near(files);
     // a name that is nearly there is a slip of the pen; a new database would not cure it
-    let slip = fixes.len() == 1;
+    let slip = fixes.len() == 1 && !files.home.ready;
     let fresh = if is_file { create(evidence) } else { vec![create_all(evidence)] };
     if slip {
         fixes.extend(fresh.into_iter().map(maybe));
@@ -102,7 +102,8 @@ fn is_hiding_place(point: &Path) -> bool {
 /// A new database in the directory that is there, or in one of its own where that would have to be opened for it.
 fn create(evidence: &Evidence) -> Vec<Fix> {
     let files = &evidence.files;
-    if files.shared.is_some() {
+    let cannot_be_opened = files.shared.is_some() || files.keeps_no_modes && files.directory.is_some();
+    if files.home.ready || cannot_be_opened {
         return relocate::made(evidence);
     }
     let opened =
