@@ -1,5 +1,6 @@
 //! The climb: one connection, opened as the page opens it, and everything that can be proved over it.
 
+mod asking;
 pub mod login;
 mod trials;
 

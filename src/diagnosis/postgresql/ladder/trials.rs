@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::database::postgresql::connection::PgConnection;
 use crate::database::postgresql::open::Opened;
 use crate::database::postgresql::socket::Address;
-use crate::database::{Cause, Connection, Error, ServerError, Stage, Table};
-use crate::diagnosis::postgresql::gather::facts::{self, Facts, Relation};
+use crate::database::{Cause, Connection, Error, Stage};
+use crate::diagnosis::postgresql::gather::facts::Facts;
 use crate::diagnosis::postgresql::gather::fields;
 use crate::diagnosis::postgresql::gather::probes;
 use crate::diagnosis::postgresql::gather::question;
@@ -19,24 +17,24 @@ use crate::diagnosis::postgresql::rules::large_answers;
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::rules::privileges;
 use crate::diagnosis::postgresql::rules::schema;
-use crate::diagnosis::postgresql::rules::statement::{self, Blocker, Doing, Elsewhere};
+use crate::diagnosis::postgresql::rules::statement::{self, Doing};
 use crate::diagnosis::postgresql::scene::Scene;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use crate::diagnosis::report::{Finding, Report, Step};
 
 /// A climb over an open session.
-struct Trials<'a> {
-    scene: &'a Scene<'a>,
-    subject: &'a Subject,
-    connection: PgConnection,
-    facts: Facts,
+pub(super) struct Trials<'a> {
+    pub(super) scene: &'a Scene<'a>,
+    pub(super) subject: &'a Subject,
+    pub(super) connection: PgConnection,
+    pub(super) facts: Facts,
     /// For one statement.
-    limit: Duration,
+    pub(super) limit: Duration,
     /// server_version_num as the greeting tells it.
-    version: u32,
+    pub(super) version: u32,
     /// Did the server's process turn out to be another than it said: is there a pooler in between?
-    pooled: bool,
+    pub(super) pooled: bool,
 }
 
 /// Climbs from the session to the top.
@@ -99,60 +97,6 @@ pub fn run(scene: &Scene, mut climb: Climb, subject: &Subject, session: Option<S
 type Failed = Box<(Step, Finding)>;
 
 impl Trials<'_> {
-    /// Asks the catalogue: all at once, or, if the server refuses that, part by part. What it does not answer is unknown.
-    fn ask(&mut self) -> Result<Facts, Error> {
-        let table = Table::clone(&self.scene.settings.table);
-        let facts = match self.ask_for(&question::whole(&table, self.version)) {
-            Ok(value) => facts::from_parts(value, Vec::new()),
-            Err(Error { cause: Cause::Server(refusal), .. })
-                if self.connection.is_alive() && !is_time(&refusal.code) =>
-            {
-                let (value, unknown) = self.ask_in_parts(&table)?;
-                facts::from_parts(value, unknown)
-            }
-            Err(error) => return Err(error),
-        };
-        facts.map_err(|error| unread(&error))
-    }
-
-    /// One question, whose answer is a JSON object.
-    fn ask_for(&mut self, question: &str) -> Result<Value, Error> {
-        // a statement_timeout that is too short is to be named, not met; a standby serves no serializable transaction
-        self.begin_as("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")?;
-        let rows = self.connection.simple(question);
-        self.rollback();
-        let rows = rows?;
-        let text = rows.first().and_then(|row| row.first()).and_then(Option::as_deref).unwrap_or_default();
-        serde_json::from_str(text).map_err(|error| unread(&error))
-    }
-
-    /// What is answered of the question, and the parts that are not.
-    fn ask_in_parts(&mut self, table: &Table) -> Result<(Value, Vec<(String, String)>), Error> {
-        let (mut all, mut unknown) = (serde_json::Map::new(), Vec::new());
-        for (name, part) in question::parts(table, self.version) {
-            match self.ask_for(&question::alone(&part)) {
-                Ok(Value::Object(some)) => all.extend(some),
-                Ok(_) => unknown.push((name.to_owned(), "no answer".to_owned())),
-                // without the least of it nothing works
-                Err(error) if name == "session" || !self.connection.is_alive() => return Err(error),
-                Err(error) => unknown.push((name.to_owned(), error.to_string())),
-            }
-        }
-        let mut details = Vec::new();
-        for detail in question::DETAILS {
-            match self.ask_for(&question::alone(&question::relations(table, &[detail]))) {
-                Ok(_) => details.push(detail),
-                Err(error) => unknown.push((detail.to_owned(), error.to_string())),
-            }
-        }
-        match self.ask_for(&question::alone(&question::relations(table, &details))) {
-            Ok(Value::Object(some)) => all.extend(some),
-            Ok(_) => {}
-            Err(error) => unknown.push(("relations".to_owned(), error.to_string())),
-        }
-        Ok((Value::Object(all), unknown))
-    }
-
     fn read_only(&self) -> bool {
         self.scene.settings.read_only
     }
@@ -220,7 +164,8 @@ impl Trials<'_> {
         } else if self.facts.relations.is_empty() && self.scene.circumstances.on_request {
             // perhaps it is in another database: the same login may look
             if let Some(other) = probes::database_with_table(self.subject, &self.facts.databases) {
-                let finding = schema::in_another_database(self.subject, &self.facts, &other);
+                let here = self.scene.settings.create_table;
+                let finding = schema::in_another_database(self.subject, &self.facts, &other, here);
                 return Err(Box::new((trial.fail(finding.cause.clone()), finding)));
             }
         }
@@ -228,7 +173,8 @@ impl Trials<'_> {
             return Err(Box::new((trial.fail(finding.cause.clone()), finding)));
         }
         let connections = self.scene.settings.connections;
-        let mut warnings = schema::warnings(self.subject, &self.facts, self.read_only());
+        let mut warnings = durable::of_the_server(self.subject, &self.facts);
+        warnings.extend(schema::warnings(self.subject, &self.facts, self.read_only()));
         if !self.pooled {
             warnings.extend(durable::capacity(
                 self.subject,
@@ -237,7 +183,6 @@ impl Trials<'_> {
                 connections,
             ));
         }
-        warnings.extend(durable::of_the_server(self.subject, &self.facts, self.read_only()));
         if !self.read_only() {
             warnings.extend(durable::forebodings(self.subject, &self.facts));
         }
@@ -277,7 +222,7 @@ impl Trials<'_> {
     }
 
     /// Begins a transaction in which a lock is given up before a statement, and that before our own time.
-    fn begin_as(&mut self, begin: &str) -> Result<(), Error> {
+    pub(super) fn begin_as(&mut self, begin: &str) -> Result<(), Error> {
         let limit = i64::try_from(self.limit.as_millis()).unwrap_or(i64::MAX / 4).max(50);
         // the page itself has whatever the role, database or server sets: that must not be lifted here
         let theirs = self.facts.statement_timeout.filter(|limit| *limit > 0).unwrap_or(i64::MAX);
@@ -290,7 +235,7 @@ impl Trials<'_> {
             .map(|_| ())
     }
 
-    fn rollback(&mut self) {
+    pub(super) fn rollback(&mut self) {
         if self.connection.is_alive() {
             // the connection is dropped at the end of the climb anyway, and with it the transaction
             let _ = self.connection.simple("ROLLBACK");
@@ -300,12 +245,19 @@ impl Trials<'_> {
     fn read(&mut self, _: &mut Climb) -> Result<Step, Failed> {
         let mut trial = Trial::begin(Stage::Read);
         let table = self.subject.table.quoted();
-        trial.tried(self.subject.psql(&format!("SELECT id, stuff, things FROM {table} ORDER BY id DESC LIMIT 1")));
-        let page = self.begin().and_then(|()| self.connection.page(None, 1));
+        // as many rows as the page shows: one among them may be unreadable
+        let size = self.scene.settings.page_size;
+        trial.tried(
+            self.subject.psql(&format!(
+                "SELECT id, stuff, things FROM {table} ORDER BY id DESC LIMIT {}",
+                size.saturating_add(1)
+            )),
+        );
+        let page = self.begin().and_then(|()| self.connection.page(None, size));
         self.rollback();
         match page {
             Ok(page) if page.rows.is_empty() => Ok(trial.pass("the table can be read; it is empty")),
-            Ok(_) => Ok(trial.pass("the newest row was read")),
+            Ok(_) => Ok(trial.pass("the newest rows were read")),
             Err(error) => Err(Box::new(self.refused(trial, &error, Doing::Reading))),
         }
     }
@@ -366,7 +318,7 @@ impl Trials<'_> {
         } else {
             climb.add(trial.pass("a row was inserted, read back and rolled back (which uses up one id)"));
         }
-        let step = self.durable();
+        let step = self.durable(climb);
         self.rollback();
         step.map(|step| climb.add(step))
     }
@@ -393,7 +345,7 @@ impl Trials<'_> {
     }
 
     /// What a COMMIT would still have to pass, as far as can be known without one.
-    fn durable(&mut self) -> Result<Step, Failed> {
+    fn durable(&mut self, climb: &mut Climb) -> Result<Step, Failed> {
         let mut trial = Trial::begin(Stage::Durable);
         trial.tried(self.subject.psql("SHOW synchronous_standby_names"));
         trial.fact("synchronous_commit", &self.facts.synchronous_commit);
@@ -410,128 +362,18 @@ impl Trials<'_> {
             None => "deferred constraints hold (whether standbys are connected may not be asked)",
         };
         let says = format!("{says}; the COMMIT itself was not tried, since a check stores nothing");
-        let unsafe_settings = durable::not_safe_in_a_crash(&self.facts);
-        if unsafe_settings.is_empty() {
-            return Ok(trial.pass(says));
+        let warnings = durable::crash(self.subject, &self.facts);
+        let Some(first) = warnings.first() else { return Ok(trial.pass(says)) };
+        let step = trial.warn(format!("{}; {says}", first.cause));
+        for warning in warnings {
+            climb.warn(warning);
         }
-        Ok(trial.warn(format!(
-            "{} is off: a crash may lose or damage what was committed; {says}",
-            unsafe_settings.join(", ")
-        )))
+        Ok(step)
     }
-
-    /// The expressions of the columns' defaults, in which names may stand that no dependency records.
-    fn learn_defaults(&mut self) {
-        let Some(name) = self.facts.chosen(&self.subject.table).map(Relation::qualified) else { return };
-        if !self.connection.is_alive() {
-            return;
-        }
-        self.rollback();
-        let rows = self.connection.simple(&format!(
-            "SELECT a.attname, pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid \
-             AND a.attnum = d.adnum WHERE d.adrelid = {}::regclass",
-            literal(&name)
-        ));
-        let defaults: Vec<(String, String)> = rows
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|row| Some((row.first()?.clone()?, row.get(1)?.clone()?)))
-            .collect();
-        let relations = self.facts.relations.iter_mut().filter(|relation| relation.qualified() == name);
-        for column in relations.flat_map(|relation| &mut relation.columns) {
-            column.default = defaults.iter().find(|(name, _)| *name == column.name).map(|(_, default)| default.clone());
-        }
-    }
-
-    /// Where the database has what an error's words name, though this session does not look there.
-    fn elsewhere(&mut self, refusal: &ServerError) -> Vec<Elsewhere> {
-        if !["42883", "42P01", "42704"].contains(&refusal.code.as_str()) || !self.connection.is_alive() {
-            return Vec::new();
-        }
-        self.rollback();
-        let rows = self.connection.simple(&elsewhere_question(&refusal.message));
-        let text = |row: &[Option<String>], index: usize| row.get(index).cloned().flatten().unwrap_or_default();
-        let found = |row: &Vec<Option<String>>| Elsewhere {
-            schema: text(row, 0),
-            name: text(row, 1),
-            usage: text(row, 2) == "t",
-        };
-        rows.unwrap_or_default().iter().map(found).collect()
-    }
-
-    /// Who stands in our way on the table. Over a new connection if ours broke.
-    fn blockers(&mut self, doing: Doing) -> Vec<Blocker> {
-        let table = &self.subject.table;
-        let schema = self.facts.chosen(table).map_or("public", |relation| relation.schema.as_str());
-        let question = blockers_question(schema, table.name(), doing);
-        self.rollback();
-        let rows = if self.connection.is_alive() {
-            self.connection.simple(&question)
-        } else {
-            let limits = self.scene.settings.limits;
-            let Ok(opened) = self.scene.target.open(&limits) else { return Vec::new() };
-            self.scene.target.connection(opened, table, &limits).simple(&question)
-        };
-        rows.unwrap_or_default().iter().filter_map(|row| blocker(row)).collect()
-    }
-}
-
-fn blocker(row: &[Option<String>]) -> Option<Blocker> {
-    let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
-    Some(Blocker { pid: text(0).parse().ok()?, user: text(1), state: text(2), application: text(3), mode: text(4) })
-}
-
-/// Holders of locks on the table that keep our statement out; if none, those whom a waiting one waits for
-/// (our statement queues behind it); if none, transactions that have used the table and do nothing.
-fn blockers_question(schema: &str, name: &str, doing: Doing) -> String {
-    let modes = match doing {
-        Doing::Reading => "'AccessExclusiveLock'",
-        _ => "'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'",
-    };
-    format!(
-        "WITH on_table AS (SELECT l.pid, l.mode, l.granted FROM pg_locks l JOIN pg_class c ON c.oid = l.relation \
-           JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {schema} AND c.relname = {name} \
-           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.pid <> pg_backend_pid()), \
-         holding AS (SELECT pid, mode FROM on_table WHERE granted AND mode IN ({modes})), \
-         before_us AS (SELECT unnest(pg_blocking_pids(pid)) AS pid, mode || ' wanted by pid ' || pid AS mode FROM on_table \
-           WHERE NOT granted AND mode IN ({modes}) AND NOT EXISTS (SELECT FROM holding)), \
-         lingering AS (SELECT o.pid, o.mode FROM on_table o JOIN pg_stat_activity a ON a.pid = o.pid \
-           WHERE o.granted AND o.mode <> 'AccessShareLock' AND NOT EXISTS (SELECT FROM holding) AND NOT EXISTS (SELECT FROM before_us)), \
-         all_of AS (SELECT * FROM holding UNION ALL SELECT * FROM before_us UNION ALL SELECT * FROM lingering) \
-         SELECT DISTINCT ON (b.pid) b.pid, coalesce(a.usename, ''), coalesce(a.state, ''), coalesce(a.application_name, ''), b.mode \
-         FROM all_of b LEFT JOIN pg_stat_activity a ON a.pid = b.pid WHERE b.pid > 0",
-        schema = literal(schema),
-        name = literal(name),
-    )
-}
-
-/// Functions, relations and types that a message names and search_path does not reach.
-fn elsewhere_question(message: &str) -> String {
-    let words: Vec<String> = statement::words(message).take(30).map(literal).collect();
-    format!(
-        "SELECT DISTINCT n.nspname, o.name, has_schema_privilege(n.oid, 'USAGE') FROM (SELECT pronamespace AS schema, proname AS name FROM pg_proc \
-           UNION SELECT relnamespace, relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') UNION SELECT typnamespace, typname FROM pg_type) o \
-         JOIN pg_namespace n ON n.oid = o.schema WHERE o.name IN ({}) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
-           AND n.nspname <> ALL (current_schemas(true)) LIMIT 5",
-        words.join(", ")
-    )
 }
 
 fn known<T: std::fmt::Display>(value: Option<T>) -> String {
     value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
-}
-
-/// A lock or a limit: asking in parts would wait again.
-fn is_time(code: &str) -> bool {
-    ["57014", "55P03"].contains(&code) || code.starts_with("57P") || code.starts_with("08")
-}
-
-fn unread(error: &serde_json::Error) -> Error {
-    Error {
-        stage: Stage::Schema,
-        doing: "reading the catalogue's answer".into(),
-        cause: Cause::Driver(error.to_string()),
-    }
 }
 
 /// Not twice the same, in this process or another.

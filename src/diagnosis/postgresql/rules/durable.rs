@@ -114,13 +114,13 @@ pub fn capacity(subject: &Subject, facts: &Facts, children: u32, connections: u3
 }
 
 /// Settings that are off and should not be, where rows are to outlive a crash.
-pub fn not_safe_in_a_crash(facts: &Facts) -> Vec<&'static str> {
+fn not_safe_in_a_crash(facts: &Facts) -> Vec<&'static str> {
     let off = |name: &&str| facts.parameter(name).is_some_and(|parameter| parameter.setting == "off");
     ["fsync", "full_page_writes", "synchronous_commit"].into_iter().filter(off).collect()
 }
 
 /// What the server does silently, and would be known too late.
-pub fn of_the_server(subject: &Subject, facts: &Facts, read_only: bool) -> Vec<Finding> {
+pub fn of_the_server(subject: &Subject, facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let (Some(recorded), Some(actual)) = (&facts.collation_recorded, &facts.collation_actual)
         && recorded != actual
@@ -142,13 +142,15 @@ pub fn of_the_server(subject: &Subject, facts: &Facts, read_only: bool) -> Vec<F
             ),
         );
     }
-    if !read_only {
-        found.extend(not_safe_in_a_crash(facts).first().and_then(|name| crash(subject, facts, name)));
-    }
     found
 }
 
-fn crash(subject: &Subject, facts: &Facts, name: &str) -> Option<Finding> {
+/// What a crash may take with it, of the settings that are off.
+pub fn crash(subject: &Subject, facts: &Facts) -> Vec<Finding> {
+    not_safe_in_a_crash(facts).into_iter().filter_map(|name| lost_in_a_crash(subject, facts, name)).collect()
+}
+
+fn lost_in_a_crash(subject: &Subject, facts: &Facts, name: &str) -> Option<Finding> {
     let parameter = facts.parameter(name)?;
     let (id, what) = match name {
         "fsync" => ("DBT1407", "after a crash of the machine the whole database may be lost or damaged"),
@@ -172,7 +174,7 @@ fn collation(subject: &Subject, facts: &Facts, recorded: &str, actual: &str) -> 
     finding(
         "DBT1017",
         format!(
-            "Database {} has a collation version mismatch: its indexes were made with version {recorded}, the operating system now has {actual}; an index on text may miss rows, or take one twice",
+            "Database {} has a collation version mismatch: it was created using collation version {recorded}, but the operating system provides version {actual}; an index on text may miss rows, or take one twice",
             facts.database
         ),
     )

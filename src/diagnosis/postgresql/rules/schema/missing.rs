@@ -38,8 +38,13 @@ pub(super) fn not_found(subject: &Subject, facts: &Facts) -> Finding {
 }
 
 /// The table was found in another database that the same login opens.
-pub fn in_another_database(subject: &Subject, facts: &Facts, other: &str) -> Finding {
+pub fn in_another_database(subject: &Subject, facts: &Facts, other: &str, create_here: bool) -> Finding {
     let text = subject.directive(|settings| settings.dbname = Some(other.to_owned()));
+    if create_here {
+        // DBTestCreateTable says that this database is meant
+        let place = format!("{} (only if the table in database {other} is meant)", subject.httpd_place());
+        return not_found(subject, facts).maybe(FixKind::Httpd, place, text, Then::Reload);
+    }
     finding(
         "DBT1002",
         format!(

@@ -162,7 +162,9 @@ pub(super) fn rule(scene: &Scene, error: &ServerError, known: Option<&Constraint
             Then::None,
         );
     }
-    let text = if known.is_some() || !matches!(error.code.as_str(), "23505") {
+    // a unique index need not be a constraint: then the catalogue has none of this name
+    let is_constraint = known.is_some() || error.code != "23505" || relation(scene).is_none();
+    let text = if is_constraint {
         format!("ALTER TABLE {} DROP CONSTRAINT {};", table(scene), ident(name))
     } else {
         format!("DROP INDEX {};", relation(scene).map_or(ident(name), |relation| qualified(&relation.schema, name)))

@@ -165,9 +165,9 @@ fn path(scene: &Scene, more: Option<&str>) -> String {
 pub(super) fn hinted(scene: &Scene, error: &ServerError, found: Finding) -> Finding {
     let Some(hint) = error.hint.as_deref().filter(|hint| !hint.is_empty()) else { return found };
     found.maybe(
-        FixKind::Shell,
+        FixKind::Sql,
         format!("the server's own HINT, as it stands (PostgreSQL at {})", scene.subject.server()),
-        format!("# {}", hint.replace('\n', " ")),
+        format!("-- {}", hint.replace('\n', " ")),
         Then::None,
     )
 }

@@ -146,6 +146,6 @@ fn what_no_rule_knows_is_shown_as_it_came_and_called_open() {
     for said in ["Level is 3.", "Set frob.level.", "routine frob"] {
         assert!(found.cause.contains(said), "{said}: {}", found.cause);
     }
-    assert_eq!(found.fixes[0].text, "# Set frob.level.");
+    assert_eq!(found.fixes[0].text, "-- Set frob.level.");
     assert!(found.excluded.is_empty(), "nothing was looked at that excludes anything");
 }
