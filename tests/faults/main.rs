@@ -28,4 +28,5 @@ mod sqlite;
 mod sqlite_directory;
 mod sqlite_storage;
 mod standby;
+mod statements;
 mod table;
