@@ -12,6 +12,7 @@ fn main() {
     }
     let apxs = Apxs::find();
     let includes = apxs.includes();
+    refuse_old_headers(&includes);
 
     let mut shim = cc::Build::new();
     shim.file("src/httpd/shim.c").includes(&includes).warnings(true).extra_warnings(false);
@@ -141,6 +142,26 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("bindings.rs");
     bindings.write_to_file(out).expect("OUT_DIR is writable");
+}
+
+/// RHEL 8 has httpd 2.4.37, whose magic number this is (ap_mmn.h). Asked before anything is compiled, so that the
+/// sentence does not drown in a compiler's messages.
+const OLDEST: (u32, u32) = (20120211, 83);
+
+fn refuse_old_headers(includes: &[PathBuf]) {
+    let Some(text) = includes.iter().find_map(|dir| std::fs::read_to_string(dir.join("ap_mmn.h")).ok()) else {
+        fail("httpd's headers are not where its apxs says (ap_mmn.h is missing): install its development package.")
+    };
+    let number = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("#define {name}")))?;
+        line.split_whitespace().nth(2)?.parse::<u32>().ok()
+    };
+    let found = (number("MODULE_MAGIC_NUMBER_MAJOR"), number("MODULE_MAGIC_NUMBER_MINOR"));
+    if let (Some(major), Some(minor)) = found
+        && (major, minor) < OLDEST
+    {
+        fail("mod_dbtest needs httpd 2.4.37 or later; the headers here are of an older one.");
+    }
 }
 
 /// The `apxs` of the httpd to build for.

@@ -59,6 +59,11 @@ package_of() {
         debian:sqlite3) echo sqlite3 ;;
         debian:nm) echo binutils ;;
         debian:setpriv) echo util-linux ;;
+        debian:dh) echo debhelper ;;
+        debian:dh_apache2) echo dh-apache2 ;;
+        debian:dpkg-buildpackage) echo dpkg-dev ;;
+        debian:rpmbuild) echo rpm ;;
+        redhat:rpmbuild) echo rpm-build ;;
         *:setfacl) echo acl ;;
         # the source of fr_FR, for a server that speaks French
         debian:locales) echo locales ;;
@@ -133,6 +138,18 @@ find_libclang() {
         /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib; do
         # the -cpp library beside it is another thing
         case $file in *libclang-cpp*) continue ;; esac
+        [ -e "$file" ] && find_clang_headers && return
+    done
+    return 1
+}
+
+# stddef.h and its like, which libclang alone does not bring: other packages (doxygen) pull in the library without them.
+find_clang_headers() {
+    local file
+    for file in /usr/lib/llvm-*/lib/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h \
+        /usr/lib64/llvm*/lib*/clang/*/include/stddef.h /Library/Developer/CommandLineTools/usr/lib/clang/*/include/stddef.h \
+        /Applications/Xcode.app/Contents/Developer/Toolchains/*/usr/lib/clang/*/include/stddef.h \
+        /opt/homebrew/opt/llvm/lib/clang/*/include/stddef.h /usr/local/opt/llvm/lib/clang/*/include/stddef.h; do
         [ -e "$file" ] && return
     done
     return 1
@@ -196,9 +213,13 @@ install_packages() {
             as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" </dev/null
             ;;
         redhat)
-            # RHEL and its rebuilds have the browser and the pooler in EPEL only
-            [ -e /etc/fedora-release ] || rpm -q epel-release >/dev/null 2>&1 ||
-                as_root dnf -q -y install epel-release </dev/null || true
+            # RHEL and its rebuilds have the browser and the pooler, which only the tests want, in EPEL
+            case " $* " in
+                *" chromium "* | *" chromedriver "* | *" pgbouncer "* | *" lynx "*)
+                    [ -e /etc/fedora-release ] || rpm -q epel-release >/dev/null 2>&1 ||
+                        as_root dnf -q -y install epel-release </dev/null || true
+                    ;;
+            esac
             as_root dnf -q -y install "$@" </dev/null
             ;;
         macos) brew install -q "$@" </dev/null ;;
@@ -258,6 +279,15 @@ need_cargo() {
     [ "$(printf '%s\n%s\n' "$least" "$version" | sort -t. -k1,1n -k2,2n | head -n 1)" = "$least" ] ||
         die "Rust $least or newer is needed, cargo is $version ($(command -v cargo)): rustup update, or https://rustup.rs"
     export PATH
+    # there Rust links programs statically, and makes no library that httpd could load
+    case $(rustc -vV 2>/dev/null) in
+        *-linux-musl*)
+            case ${RUSTFLAGS:-} in
+                *-crt-static*) ;;
+                *) die "this Rust toolchain is for musl and makes no loadable module as it is; run: RUSTFLAGS='-C target-feature=-crt-static' $0" ;;
+            esac
+            ;;
+    esac
 }
 
 # need_component COMMAND COMPONENT: a part of the Rust toolchain that minimal installations leave out.
@@ -287,7 +317,7 @@ build_module() {
 # The account that the system's httpd runs as; prints USER GROUP.
 server_account() {
     local name
-    for name in www-data apache _www http daemon; do
+    for name in www-data apache wwwrun _www http daemon; do
         if id -u "$name" >/dev/null 2>&1; then
             printf '%s %s\n' "$name" "$(id -gn "$name")"
             return
@@ -299,10 +329,13 @@ server_account() {
 # place FILE DESTINATION MODE: puts a file in its place by rename, so that whoever has the old one open or
 # mapped keeps it whole: a running httpd whose module is overwritten in place dies.
 place() {
-    as_root mkdir -p "$(dirname "$2")"
-    as_root cp "$1" "$2.new.$$"
-    as_root chmod "$3" "$2.new.$$"
-    as_root mv -f "$2.new.$$" "$2"
+    local as=as_root
+    # Homebrew's files belong to a person; one of root's there would be in the way of its next upgrade
+    if [ -w "$(dirname "$2")" ]; then as=; fi
+    $as mkdir -p "$(dirname "$2")"
+    $as cp "$1" "$2.new.$$"
+    $as chmod "$3" "$2.new.$$"
+    $as mv -f "$2.new.$$" "$2"
 }
 
 detect_system

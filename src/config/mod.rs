@@ -6,6 +6,8 @@ mod detail;
 mod directives;
 pub mod dump;
 pub mod ids;
+#[cfg(test)]
+mod manual;
 pub mod only;
 pub mod overlooked;
 mod password;
