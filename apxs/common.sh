@@ -69,6 +69,7 @@ package_of() {
         debian:locales) echo locales ;;
         debian:promtool) echo prometheus ;;
         debian:openmetrics) echo python3-prometheus-client ;;
+        debian:pgpool) echo pgpool2 ;;
         redhat:locales) echo glibc-locale-source ;;
         redhat:apxs) echo httpd-devel ;;
         redhat:cc) echo gcc ;;

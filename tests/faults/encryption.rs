@@ -116,6 +116,13 @@ fn tls() {
             .url("postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=verify-full&sslrootcert={ca}&sslcert={bob}&sslkey={bob_key}")
             .sh("chmod 644 {bob_key}")
             .undo_sh("chmod 640 {bob_key}"),
+        Case::new(&["TLS-22"], "tls", "DBT0624").url(
+            "postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=verify-full&sslrootcert={ca}&sslnegotiation=direct",
+        ),
+        Case::new(&["TLS-23"], "authenticated", "DBT0809")
+            .url("postgresql://{role}:{password}@127.0.0.1:{port}/{db}?sslmode=require&channel_binding=require")
+            .hba("host all all 127.0.0.1/32 password")
+            .maybe(),
         Case::new(&["TLS-21"], "tls", "DBT0617")
             .url("postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=require&ssl_max_protocol_version=TLSv1.2")
             .make(|ground, case| {

@@ -35,6 +35,8 @@ enum Cure {
     Not(&'static str),
     /// It is a warning, not a failure: the first fix takes it away.
     Warning,
+    /// The same, which cannot be taken away here: why.
+    WarnsOnly(&'static str),
 }
 
 type Step = Box<dyn Fn(&Ground, &Case)>;
@@ -187,6 +189,12 @@ impl Case {
         self
     }
 
+    /// A warning that stays.
+    pub fn warns_only(mut self, why: &'static str) -> Self {
+        self.cure = Cure::WarnsOnly(why);
+        self
+    }
+
     pub fn warning(mut self) -> Self {
         self.cure = Cure::Warning;
         self
@@ -334,7 +342,7 @@ impl Ground {
         }
         let (status, report) = self.check(case);
         effects_hold(&report);
-        let warns = matches!(case.cure, Cure::Warning);
+        let warns = matches!(case.cure, Cure::Warning | Cure::WarnsOnly(_));
         let state = if warns { "warn" } else { "fail" };
         let found = (report["verdict"].as_str(), report["id"].as_str());
         assert_eq!(found, (Some(state), Some(case.id)), "{report:#}");
@@ -379,7 +387,7 @@ impl Ground {
         let bench = self.bench(case);
         let passes = |report: &Value| report["verdict"].as_str().is_some_and(|verdict| verdict != "fail");
         match case.cure {
-            Cure::Not(why) => format!("not-run-here: {why}"),
+            Cure::Not(why) | Cure::WarnsOnly(why) => format!("not-run-here: {why}"),
             Cure::Maybe => {
                 for fix in report["fixes"].as_array().cloned().unwrap_or_default() {
                     assert_eq!(fix["sure"].as_bool(), Some(false), "it is sure: {report:#}");

@@ -20,6 +20,7 @@ mod host;
 mod log_removed;
 mod login;
 mod network;
+mod pgpool;
 mod pooler;
 mod record;
 mod server;

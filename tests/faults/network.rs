@@ -276,6 +276,10 @@ fn a_server_of_another_users_is_no_bait() {
             .url("postgresql://{role}:{password}@[::1]:{port}/{db}")
             .sh("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.lo.disable_ipv6=1")
             .undo_sh("sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0"),
+        // of two servers the first is down: all is well, and somebody should know
+        Case::new(&["NET-20"], "reach", "DBT0415")
+            .url("postgresql://{role}:{password}@127.0.0.1:7497,127.0.0.1:{port}/{db}")
+            .warns_only("there is no other server to start"),
         // /var/run is a link that leads somewhere: it is the socket that is missing
         Case::new(&["SOC-02b"], "reach", "DBT0421")
             .url("postgresql://{role}:{password}@/{db}?host=/tmp/linked{port}/in&port=7498")

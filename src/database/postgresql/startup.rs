@@ -28,6 +28,7 @@ impl AuthRequest {
         match self {
             AuthRequest::Cleartext => "password",
             AuthRequest::Md5 => "md5",
+            AuthRequest::Sasl(names) if names.iter().all(|name| name == "OAUTHBEARER") => "oauth",
             AuthRequest::Sasl(_) => "scram-sha-256",
             AuthRequest::Gss => "gss",
             AuthRequest::Sspi => "sspi",

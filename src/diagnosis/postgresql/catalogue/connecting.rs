@@ -509,6 +509,13 @@ pub static ENTRIES: &[Entry] = &[
         "sslpassword, or a key without a passphrase.",
     ),
     entry(
+        "DBT0624",
+        "The server takes no direct TLS",
+        "sslnegotiation=direct begins with the TLS handshake, which PostgreSQL 17 and later understand.",
+        "The handshake failed; a new connection answers an SSLRequest with S.",
+        "Leave sslnegotiation=direct out.",
+    ),
+    entry(
         "DBT0619",
         "PgBouncer offers no TLS",
         "sslmode demands TLS and the pooler has none; PostgreSQL behind it may have.",

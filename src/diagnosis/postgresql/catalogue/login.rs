@@ -172,6 +172,27 @@ pub static ENTRIES: &[Entry] = &[
         "CREATE ROLE … LOGIN, or ALTER ROLE … LOGIN.",
     ),
     entry(
+        "DBT0809",
+        "The server offers no channel binding",
+        "channel_binding=require wants SCRAM-SHA-256-PLUS within TLS; a pooler, a method other than SCRAM or PostgreSQL 10 has none.",
+        "The mechanisms in the server's SASL request, or the lack of one.",
+        "channel_binding=prefer, or PostgreSQL itself with TLS.",
+    ),
+    entry(
+        "DBT0810",
+        "The secret has too many SCRAM iterations",
+        "scram_iterations (PostgreSQL 16) was raised beyond what this module computes for a login.",
+        "The iteration count in the server's first SCRAM message.",
+        "Set the password anew with fewer.",
+    ),
+    entry(
+        "DBT0812",
+        "Nothing proves whom the login was given to",
+        "A password login at another machine, without a verified certificate and without channel binding: whoever stands between can take the server's place.",
+        "An authentication request over TCP to another machine; sslmode below verify-ca, channel_binding not require.",
+        "channel_binding=require, or sslmode=verify-full.",
+    ),
+    entry(
         "DBT0811",
         "The password expires soon",
         "In less than a fortnight logins will be rejected.",
@@ -296,6 +317,13 @@ pub static ENTRIES: &[Entry] = &[
         "The password in the user list is not the role's.",
         "08P01 with S, C and M only; the role stands in the text.",
         "The same password in both places.",
+    ),
+    entry(
+        "DBT0851",
+        "PgBouncer's own hba file does not admit us",
+        "auth_type is hba, and no line of auth_hba_file matches, or the first that does says reject.",
+        "08P01 with S, C and M only; \"login rejected\".",
+        "A line in auth_hba_file.",
     ),
     entry(
         "DBT0901",

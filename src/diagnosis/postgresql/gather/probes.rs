@@ -59,6 +59,13 @@ pub fn speaks_postgresql(address: SocketAddr) -> bool {
     matches!(reply, Ok(SslReply::Yes | SslReply::No | SslReply::Error(_)))
 }
 
+/// Does it answer an SSLRequest with S?
+pub fn offers_tls(address: &Address) -> bool {
+    let (deadline, settings) = (Deadline::after(PATIENCE), PgSettings::default());
+    let Ok(mut socket) = connect_socket(address, &settings, deadline) else { return false };
+    matches!(ssl_request(&mut socket, address, deadline), Ok(SslReply::Yes))
+}
+
 /// Does the peer answer a TLS handshake that no SSLRequest announced?
 pub fn speaks_tls_only(attempt: &Attempt, address: &Address) -> bool {
     let settings = PgSettings { sslmode: SslMode::Require, ..PgSettings::default() };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::open::{Attempt, Attempts, Opened, Traces};
-use crate::database::postgresql::settings::{Host, HostPort, SslMode};
+use crate::database::postgresql::settings::{Host, HostPort, SslMode, SslNegotiation};
 use crate::database::postgresql::socket::Address;
 use crate::database::postgresql::startup::{AuthRequest, Startup};
 use crate::database::{Cause, Error, Stage};
@@ -21,6 +21,7 @@ use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
 use crate::diagnosis::postgresql::gather::probes;
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
+use crate::diagnosis::postgresql::rules::exchange;
 use crate::diagnosis::postgresql::rules::pgpool;
 use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::rules::reach::{self, describe};
@@ -86,6 +87,7 @@ fn warnings(subject: &Subject, record: &Record, before: &[Attempt], climb: &mut 
     if trusted && matches!(subject.place, Place::Tcp { .. }) && subject.settings.sslcert.is_none() {
         climb.warn(admitted::trusted(subject));
     }
+    climb_warn(climb, exchange::unproved(subject, record.startup.auth_request.as_ref()));
     if let Some(certificate) = record.certificate {
         climb_warn(climb, tls::ends_soon(subject, certificate));
     }
@@ -237,6 +239,10 @@ fn reached(subject: &Subject, record: &Record, attempts: &[Attempt], mut trial: 
 }
 
 fn spoke(subject: &Subject, record: &Record, mut trial: Trial) -> Step {
+    let direct = subject.settings.sslnegotiation == SslNegotiation::Direct;
+    if direct && record.traces.offers_tls.is_none() && !record.startup.spoke {
+        return trial.skip("not asked: with sslnegotiation=direct the TLS handshake comes first");
+    }
     match record.traces.offers_tls {
         Some(offers) => trial.fact("ssl_reply", if offers { "S" } else { "N" }),
         None => trial.fact("ssl_request", "not sent"),
@@ -455,6 +461,13 @@ fn tls_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Error
         let pooler = address.is_some_and(|address| probes::is_pooler(subject, address));
         return tls::not_offered(subject, reach::place_is_loopback(subject), pooler);
     }
+    if subject.settings.sslnegotiation == SslNegotiation::Direct
+        && scene.circumstances.on_request
+        && attempt.address.as_ref().is_some_and(probes::offers_tls)
+        && attempt.rejected.is_none()
+    {
+        return exchange::not_direct(subject);
+    }
     let (verify, text) = match &error.cause {
         Cause::Tls { verify, text } => (*verify, text.clone()),
         cause => (0, cause.to_string()),
@@ -478,6 +491,9 @@ fn login_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Err
                 Some(why) if refusal.code == "28P01" => authenticated::suspicious_password(subject, why),
                 _ => authenticated::refused(subject, request, refusal),
             }
+        }
+        (Cause::Driver(text), Some(request)) if exchange::ended(subject, request, text).is_some() => {
+            exchange::ended(subject, request, text).unwrap_or_else(|| authenticated::driver(subject, text))
         }
         (_, Some(request)) if !subject.has_password => authenticated::no_password(subject, request),
         // PostgreSQL itself compares a password at once: who takes his time is asked beyond it

@@ -3,6 +3,7 @@
 pub mod admitted;
 pub mod authenticated;
 pub mod durable;
+pub mod exchange;
 pub mod large_answers;
 pub mod pgpool;
 pub mod poolers;

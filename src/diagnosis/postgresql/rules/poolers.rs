@@ -72,12 +72,11 @@ fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
     if has("wrong password type") {
         return Some(wrong_secret(subject));
     }
-    if text == "SASL authentication failed"
-        || text == "password authentication failed"
-        || has("auth failed")
-        || text == "login rejected"
-    {
+    if text == "SASL authentication failed" || text == "password authentication failed" || has("auth failed") {
         return Some(wrong_password(subject, text));
+    }
+    if text == "login rejected" {
+        return Some(own_hba(subject));
     }
     if has("unsupported startup parameter") {
         return Some(startup_parameter(subject, text));
@@ -192,6 +191,17 @@ fn wrong_password(subject: &Subject, text: &str) -> Finding {
         Then::Reload,
     )
     .not("not PostgreSQL: it would have said 28P01")
+}
+
+/// Its own list of who may connect (auth_type = hba) has no line for us, or one that says reject.
+fn own_hba(subject: &Subject) -> Finding {
+    finding("DBT0851", format!("PgBouncer's own auth_hba_file does not admit {} to {}", subject.role, subject.database))
+        .sure(
+            FixKind::Pgbouncer,
+            format!("auth_hba_file of PgBouncer at {}, as its first line", subject.server()),
+            subject.hba_line("md5"),
+            Then::Reload,
+        )
 }
 
 fn startup_parameter(subject: &Subject, text: &str) -> Finding {

@@ -7,7 +7,7 @@ mod files;
 use std::path::Path;
 
 use crate::database::postgresql::certificate::Peer;
-use crate::database::postgresql::settings::{Host, RootCert, SslMode};
+use crate::database::postgresql::settings::{Host, RootCert, SslMode, SslNegotiation};
 use crate::diagnosis::host::process::Who;
 use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
@@ -117,8 +117,12 @@ pub fn show(subject: &Subject) -> String {
         Some(RootCert::File(path)) => format!(" -CAfile {}", shell(&path.display().to_string())),
         _ => String::new(),
     };
+    let begins = match subject.settings.sslnegotiation {
+        SslNegotiation::Direct => "-alpn postgresql",
+        SslNegotiation::Postgres => "-starttls postgres",
+    };
     format!(
-        "openssl s_client -starttls postgres -connect {}{name}{ca} -showcerts </dev/null",
+        "openssl s_client {begins} -connect {}{name}{ca} -showcerts </dev/null",
         shell(&format!("{to}:{}", subject.port))
     )
 }
