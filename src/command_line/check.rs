@@ -23,8 +23,9 @@ pub fn run(main: &Main, chosen: &[&Known], form: Form) -> i32 {
 }
 
 /// What such a run cannot reproduce, and where to look instead.
-const LIMITS: &str = "This ran in a process of its own as the server's User and Group. It cannot reproduce the SELinux domain, \
-the private /tmp and the environment that the running server has: for those, ask the server itself at the Location's own /check.\n";
+const LIMITS: &str = "This ran in a process of its own as the server's User and Group. It cannot reproduce the SELinux domain \
+(from a shell that is not confined it asks the policy instead), the private /tmp and the environment that the running server has: for \
+those, ask the server itself at the Location's own /check.\n";
 
 /// On a terminal that shows colour, unless NO_COLOR (no-color.org) is set.
 fn wants_colour() -> bool {

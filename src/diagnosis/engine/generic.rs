@@ -4,13 +4,14 @@
 use crate::config::Resolved;
 use crate::database::{Create, Error, Stage, Target};
 use crate::diagnosis::engine::kind::{Circumstances, Diagnosis, Entry};
+use crate::diagnosis::host::policy;
 use crate::diagnosis::host::process::Who;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use crate::diagnosis::report::{Finding, Report};
 
 /// The diagnosis of a kind that has none.
 pub static DIAGNOSIS: Diagnosis =
-    Diagnosis { kind: "", ladder: climb, quick, entries: &[ENTRIES, super::configuration::ENTRIES] };
+    Diagnosis { kind: "", ladder: climb, quick, entries: &[ENTRIES, super::configuration::ENTRIES, policy::ENTRIES] };
 
 fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances) -> Report {
     let mut climb = Climb::begin(target.masked(), circumstances.within);

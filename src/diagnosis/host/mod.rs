@@ -7,6 +7,7 @@ pub mod labels;
 pub mod mounts;
 pub mod path;
 pub mod path_fixes;
+pub mod policy;
 pub mod posix;
 pub mod process;
 pub mod security;

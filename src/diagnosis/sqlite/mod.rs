@@ -17,6 +17,7 @@ use super::{Circumstances, Diagnosis, Who};
 use crate::config::Resolved;
 use crate::database::{Error, Stage, Target};
 use crate::diagnosis::host::path::Trouble;
+use crate::diagnosis::host::policy::Policy;
 use crate::diagnosis::host::shell::quote;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use evidence::Evidence;
@@ -53,6 +54,10 @@ fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances
     }
     let evidence = evidence.inside(target, settings, climb.remaining(), circumstances.writes);
     let mut report = report(climb, who, &evidence, target);
+    if report.failure.is_none() {
+        let policy = Policy::of(&evidence.who);
+        report.warnings.extend(policy.and_then(|policy| policy.file(&evidence.files.path, &evidence.who)));
+    }
     for finding in report.failure.iter_mut().chain(&mut report.warnings) {
         name_location(finding, &circumstances.location);
     }

@@ -101,7 +101,8 @@ class Machine:
         sql = sql.replace("integer PRIMARY KEY", "serial PRIMARY KEY")
         sh(
             "cd /; su postgres -c \"psql -qc \\\"CREATE ROLE web LOGIN PASSWORD 'secret'\\\" -c 'CREATE DATABASE site'\"; "
-            f"su postgres -c 'psql -q site -c \"{sql}\"'"
+            f"su postgres -c 'psql -q site -c \"{sql}\"'; "
+            "sed -i '1i local site web scram-sha-256' /etc/postgresql/*/main/pg_hba.conf; systemctl reload postgresql"
         )
 
     def run(self, case: Case, tally: Tally) -> None:
@@ -205,7 +206,7 @@ class Machine:
                 jobs = [self.start(case, what) for _ in range(4)]
                 for job in jobs:
                     said, _ = job.communicate(timeout=PATIENCE)
-                    self.expect(said.strip() in ("200", "303"), f"{what}: {said}")
+                    self.expect(said.strip() in ("200", "303"), f"{what}: {said}: {self.brief(self.check(case))}")
                 children = set(sh("pgrep -P $(cat /run/apache2/apache2.pid)").split())
                 with open(PIDS, encoding="ascii") as log:
                     log.seek(before)
@@ -236,7 +237,7 @@ class Machine:
 
     def section(self, case: Case) -> str:
         return (
-            f'<Location "/{case.name}">\nSetHandler dbtest\nDBTestDetail full\nDBTestTimeout connect=5s query=5s wait=5s\n'
+            f'<Location "/{case.name}">\nSetHandler dbtest\nDBTestDetail full\nDBTestTimeout connect=20s query=20s wait=20s\n'
             f"{case.directives}\nRequire local\n</Location>\n"
         )
 

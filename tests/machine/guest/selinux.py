@@ -40,6 +40,7 @@ CASES = [
         ids=("DBT0460",),
         says=("httpd_t", "httpd_var_lib_t"),
         never=NOT_APPARMOR,
+        shell_says=("DBT0210", "httpd_var_lib_t"),
         lasting=True,
     ),
     Case(
@@ -49,12 +50,14 @@ CASES = [
         ids=("DBT0406",),
         says=("httpd_can_network_connect_db",),
         never=(*NOT_APPARMOR, "prohibit"),
+        shell_says=("DBT0210", "not confined", "httpd_can_network_connect_db"),
         lasting=True,
     ),
     Case(
         "S2-home",
         'DBTestDatabase "sqlite:/home/dev/site/app.db"',
         "install -d -m 755 /home/dev; " + sqlite("/home/dev/site") + "restorecon -RF /home",
+        sure=False,
         ids=("DBT0460",),
         says=("httpd_t", "/var/lib/dbtest"),
         never=NOT_APPARMOR,
@@ -64,6 +67,7 @@ CASES = [
         "S2-root",
         'DBTestDatabase "sqlite:/root/app.db"',
         f"chmod 755 /root; sqlite3 /root/app.db '{TABLE}'; chown www-data /root/app.db",
+        sure=False,
         ids=("DBT0460",),
         never=NOT_APPARMOR,
         undo="chmod 700 /root; rm -f /root/app.db",
@@ -72,6 +76,7 @@ CASES = [
         "S3-script-label",
         'DBTestDatabase "sqlite:/srv/script/app.db"',
         sqlite("/srv/script") + "chcon -R -t httpd_sys_rw_content_t /srv/script",
+        sure=False,
         ids=("DBT0460",),
         says=("httpd_var_lib_t",),
         never=NOT_APPARMOR,
@@ -142,4 +147,32 @@ CASES = [
     ),
 ]
 
-PERMISSIVE: list[Case] = [Case("healthy", "", "")]
+# in permissive mode everything works, and the check says what an enforcing policy will refuse
+PERMISSIVE = [
+    Case("healthy", "", ""),
+    Case(
+        "S10-file",
+        'DBTestDatabase "sqlite:/srv/later/app.db"',
+        sqlite("/srv/later"),
+        ids=("DBT0210",),
+        says=("enforcing, it would not let httpd_t", "httpd_var_lib_t"),
+        verdict="warn",
+        undo="rm -rf /srv/later",
+    ),
+    Case(
+        "S10-port",
+        by_tcp("/site"),
+        "",
+        ids=("DBT0210",),
+        says=("httpd_can_network_connect_db",),
+        verdict="warn",
+    ),
+    Case(
+        "S10-socket",
+        by_socket(),
+        "chcon -t user_home_t /run/postgresql/.s.PGSQL.5432",
+        ids=("DBT0210",),
+        says=("restorecon -Rv /run/postgresql",),
+        verdict="warn",
+    ),
+]

@@ -49,10 +49,14 @@ impl HostPort {
     }
 }
 
-/// The first of [`DEFAULT_SOCKET_DIRS`] that exists, else the first.
+/// The first of [`DEFAULT_SOCKET_DIRS`] that exists, else the first. One that this process may not look at exists.
 pub fn default_socket_dir() -> PathBuf {
     let dirs = DEFAULT_SOCKET_DIRS.map(Path::new);
-    dirs.into_iter().find(|dir| dir.is_dir()).unwrap_or(dirs[0]).to_owned()
+    let exists = |dir: &&Path| match dir.metadata() {
+        Ok(found) => found.is_dir(),
+        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+    };
+    dirs.into_iter().find(exists).unwrap_or(dirs[0]).to_owned()
 }
 
 /// `sslmode`, weakest first.

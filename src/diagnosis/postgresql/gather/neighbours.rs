@@ -100,7 +100,7 @@ impl Neighbours {
             listening,
             clusters: clusters(&root.join("etc/postgresql")),
             trusted,
-            installed: Some(is_installed(root)),
+            installed: is_installed(root),
             container: is_container(root),
             port_range: port_range(&text(&root.join("proc/sys/net/ipv4/ip_local_port_range"))),
             connections: tables.iter().flat_map(|table| far_ends(table)).collect(),
@@ -265,14 +265,23 @@ fn ipv6_addresses(table: &str) -> Vec<Ipv6Addr> {
 }
 
 /// A program `postgres` where the packages of Debian, Red Hat and PostgreSQL itself put it, or a running one.
-fn is_installed(root: &Path) -> bool {
+/// `None` where a security module keeps the programs from this process: what cannot be seen is not absent.
+fn is_installed(root: &Path) -> Option<bool> {
     let versions = |dir: &str| fs::read_dir(root.join(dir)).into_iter().flatten().flatten().map(|entry| entry.path());
     let fixed = ["usr/bin", "usr/local/bin", "usr/local/pgsql/bin"].map(|dir| root.join(dir).join("postgres"));
-    versions("usr/lib/postgresql")
-        .chain(versions("usr"))
-        .map(|dir| dir.join("bin/postgres"))
-        .chain(fixed)
-        .any(|program| program.exists())
+    let programs =
+        versions("usr/lib/postgresql").chain(versions("usr")).map(|dir| dir.join("bin/postgres")).chain(fixed);
+    let seen: Vec<_> = programs.map(|program| program.try_exists()).collect();
+    match seen.iter().any(|exists| matches!(exists, Ok(true))) {
+        true => Some(true),
+        false if seen.iter().any(|exists| exists.as_ref().is_err_and(is_refused)) => None,
+        false => Some(false),
+    }
+}
+
+/// Not that a part of the path is no directory, which says that nothing is there.
+fn is_refused(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// The marks that Docker, Podman, systemd-nspawn and Kubernetes leave in a container.

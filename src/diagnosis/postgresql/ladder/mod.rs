@@ -7,15 +7,16 @@ mod trials;
 use std::any::Any;
 
 use super::scene::Scene;
-use super::subject::Subject;
+use super::subject::{Place, Subject};
 use crate::config::Resolved;
 use crate::database::postgresql::PgTarget;
 use crate::database::{Stage, Target};
 use crate::diagnosis::engine::generic;
 use crate::diagnosis::engine::kind::Circumstances;
+use crate::diagnosis::host::policy::Policy;
 use crate::diagnosis::host::process::Who;
-use crate::diagnosis::report::Report;
 use crate::diagnosis::report::builder::{Climb, Trial};
+use crate::diagnosis::report::{Finding, Report};
 
 /// Climbs the ladder.
 pub fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances) -> Report {
@@ -32,8 +33,19 @@ pub fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumsta
         Err(attempts) => login::failed(&scene, climb, attempts),
         Ok(opened) => {
             let (subject, session) = login::passed(&scene, &mut climb, &opened);
-            trials::run(&scene, climb, &subject, session, opened)
+            let mut report = trials::run(&scene, climb, &subject, session, opened);
+            report.warnings.extend(foretold(&subject, &who));
+            report
         }
+    }
+}
+
+/// What SELinux will refuse the server, though it allows it here.
+fn foretold(subject: &Subject, who: &Who) -> Option<Finding> {
+    let policy = Policy::of(who)?;
+    match &subject.place {
+        Place::Socket(dir) => policy.socket(&dir.join(format!(".s.PGSQL.{}", subject.port)), who),
+        Place::Tcp { .. } => policy.port(subject.port),
     }
 }
 
