@@ -82,3 +82,10 @@ fn a_link_that_is_relative_and_dangles() {
         |site: &Site| site.sh("mkdir $ABOVE/there; chown www-data: $ABOVE/there; rm $DB; ln -s ../there/new.db $DB");
     Site::new().fault(&["extra-link-relative"], make, "resolve", "DBT0354");
 }
+
+#[test]
+fn a_slip_of_the_pen_in_the_name_of_a_directory() {
+    let make = |site: &Site| site.sh("mv $DIR $ABOVE/datas");
+    // naming the file is sure, and a second database beside it is not
+    Site::new().fault(&["extra-slip-directory"], make, "resolve", "DBT0350");
+}

@@ -360,6 +360,14 @@ mod tests {
     }
 
     #[test]
+    fn a_user_without_a_name_is_named_by_number() {
+        let named = Who { uid: 33, user: "www-data".into(), ..Who::default() };
+        assert_eq!(named.run_as(), "runuser -u www-data --");
+        let numbered = Who { uid: 54321, user: "54321".into(), groups: vec![(100, "users".into())], ..Who::default() };
+        assert_eq!(numbered.run_as(), "setpriv --reuid 54321 --regid 100 --clear-groups --");
+    }
+
+    #[test]
     fn this_process_has_a_name() {
         assert_eq!(name("root:x:0:0::/:/bin/sh\nwww-data:x:33:33::/:/x\n", 33).as_deref(), Some("www-data"));
         assert_eq!(name("root:x:0:0\n", 1), None);

@@ -177,7 +177,7 @@ fn similar(path: &Path) -> Vec<PathBuf> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
     let name = name.to_string_lossy().to_lowercase();
     let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(directory) else { return in_a_similar_directory(path) };
     // a directory of a million files is not read to its end for a hint
     let mut found: Vec<PathBuf> = entries
         .take(1000)
@@ -190,6 +190,28 @@ fn similar(path: &Path) -> Vec<PathBuf> {
             close && !beside && !is_a_copy(&name, &other) && entry.file_type().is_ok_and(|kind| kind.is_file())
         })
         .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
+}
+
+/// The same file below a directory whose name is nearly that of the first one that is missing.
+fn in_a_similar_directory(path: &Path) -> Vec<PathBuf> {
+    let Some(missing) = path.ancestors().skip(1).take_while(|above| above.symlink_metadata().is_err()).last() else {
+        return Vec::new();
+    };
+    let (Some(above), Some(name), Ok(rest)) = (missing.parent(), missing.file_name(), path.strip_prefix(missing))
+    else {
+        return Vec::new();
+    };
+    let name = name.to_string_lossy();
+    let Ok(entries) = std::fs::read_dir(above) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .take(1000)
+        .flatten()
+        .filter(|entry| crate::database::text::nearest(&name, [&*entry.file_name().to_string_lossy()]).is_some())
+        .map(|entry| entry.path().join(rest))
+        .filter(|file| file.is_file())
         .collect();
     found.sort();
     found
