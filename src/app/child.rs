@@ -3,7 +3,7 @@
 //!
 //! What is remembered for long is kept by section (see [`Endpoint::key`]), never by URL: visitors choose URLs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ pub struct Child {
     failing: Mutex<HashMap<usize, Vec<Fault>>>,
     /// Whether there is any: all that a request which succeeds looks at.
     trouble: AtomicBool,
+    /// The sections in which a form of another site was refused and said so.
+    foreign: Mutex<HashSet<usize>>,
 }
 
 /// What a request does with the database. That one of them works says nothing about the others.
@@ -112,6 +114,11 @@ impl Child {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = failing.get(&endpoint.key)?.iter().find(|fault| fault.id == id || fault.logged.id == id)?;
         Some(fault.logged.clone())
+    }
+
+    /// Whether this is the first form of another site that a section refuses.
+    pub fn is_first_foreign(&self, endpoint: &Endpoint) -> bool {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint.key)
     }
 
     /// Why the last row that was sent was not stored, unless one has been since.

@@ -56,7 +56,7 @@ fn receive(
     kind: Option<Kind>,
     format: Format,
 ) -> Result<Entry, Response> {
-    if origin::is_foreign(request) {
+    if origin::is_foreign(request, endpoint) {
         return Err(problem::foreign(request, format));
     }
     if endpoint.settings.read_only {
@@ -113,7 +113,7 @@ fn saved(request: &dyn Request, format: Format, id: i64, entry: &Entry) -> Respo
     let home = home(request);
     if format == Format::Json {
         let row = Response::whole(201, format.content_type(), Arc::new(json::created(id, entry)));
-        return row.with("Location", format!("{home}?saved={id}#row-{id}"));
+        return row.with("Location", format!("{home}{id}"));
     }
     Response { status: 303, ..Response::default() }.with("Location", format!("{home}?saved={id}#row-{id}"))
 }
@@ -121,12 +121,12 @@ fn saved(request: &dyn Request, format: Format, id: i64, entry: &Entry) -> Respo
 /// The form again, with what was typed and the message beside the field.
 fn mistaken(request: &dyn Request, endpoint: &Endpoint, format: Format, entry: &Entry, status: u16) -> Response {
     let body = match format {
-        Format::Json => json::mistakes(entry),
+        Format::Json => json::mistakes(status, entry),
         _ => {
             render(&EntryPage { home: &home(request), here: "rows", settings: endpoint.settings, model: &STUFF, entry })
         }
     };
-    Response::whole(status, format.content_type(), Arc::new(body))
+    Response::whole(status, format.problem_type(), Arc::new(body))
 }
 
 /// Who sends JSON and does not ask for a page gets JSON.

@@ -103,8 +103,10 @@ pub fn answer(
     };
     count(request, endpoint, attempt, &cause);
     let (title, message) = words(attempt, &cause);
+    let status = if matches!(cause, Cause::Panicked) { 500 } else { 503 };
     let body = match format {
-        Format::Html | Format::Text => page(request, endpoint, attempt, known, title, message),
+        Format::Html => page(request, endpoint, attempt, known, title, message),
+        Format::Text => text(&known, title, message),
         Format::Json => {
             let saved = match attempt {
                 Attempt::Write { stored: Stored::No, .. } => Some("no"),
@@ -112,11 +114,11 @@ pub fn answer(
                 _ => None,
             };
             let report = known.report.as_deref().map(diagnosis::json);
-            json::failure(known.id, &format!("{title}. {message}"), saved, report.as_deref())
+            let failure = json::Failure { status, title, message, id: known.id, saved };
+            json::failure(&failure, known.logged.as_ref().map(|logged| &*logged.reference), report.as_deref())
         }
     };
-    let status = if matches!(cause, Cause::Panicked) { 500 } else { 503 };
-    let response = Response::whole(status, format.content_type(), Arc::new(body));
+    let response = Response::whole(status, format.problem_type(), Arc::new(body));
     match cause {
         Cause::Busy { retry_after } => response.with("Retry-After", seconds(retry_after)),
         _ => response,
@@ -196,6 +198,18 @@ fn page(
         report: known.report.as_deref(),
         create: offers_table.then(|| settings.target.create_statement(&settings.table)),
     })
+}
+
+fn text(known: &Known, title: &str, message: &str) -> Vec<u8> {
+    let mut text = format!("{title}. {message}\n");
+    if let Some(id) = known.id {
+        text.push_str(&format!("id: {id}\n"));
+    }
+    if let Some(report) = &known.report {
+        text.push('\n');
+        text.push_str(&diagnosis::text(report, diagnosis::Colour::Never));
+    }
+    text.into_bytes()
 }
 
 /// Whole seconds, at least one.

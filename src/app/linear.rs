@@ -10,9 +10,9 @@ use super::stuff::STUFF;
 use super::testing::{Asked, Fake, Site};
 
 /// Of the smaller input: so short that most runs are not interrupted by what else the machine does.
-const BYTES: usize = 4 * 1024;
+const BYTES: usize = 1024;
 const TIMES: usize = 8;
-const RUNS: usize = 25;
+const RUNS: usize = 40;
 
 fn once(work: &dyn Fn(&[u8]), input: &[u8]) -> Duration {
     let start = Instant::now();

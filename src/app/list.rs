@@ -96,10 +96,14 @@ pub fn get(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
         return export(request, endpoint);
     }
     match body(&endpoint.service(), endpoint, wanted) {
-        Ok(body) => {
+        Ok((body, older)) => {
             CHILD.works(request, endpoint, Doing::Reading);
             endpoint.served(request, Counter::Answered);
-            Response::whole(200, wanted.format.content_type(), body)
+            let response = Response::whole(200, wanted.format.content_type(), body);
+            match older {
+                Some(id) => response.with("Link", format!("<?before={id}>; rel=\"next\"")),
+                None => response,
+            }
         }
         Err(refusal) => failure::answer(request, endpoint, wanted.format, &Attempt::Read, refusal),
     }
@@ -126,19 +130,22 @@ fn id_in(name: &str, value: &[u8]) -> Result<i64, String> {
     number.ok_or_else(|| format!("\"{name}\" must be the id of a row: a whole number."))
 }
 
+/// A page, and the `before` of the next older one.
+type Rendered = (Arc<Vec<u8>>, Option<i64>);
+
 /// The rendered page: one query and one rendering for all who wait for the same.
-fn body(service: &Service, endpoint: &Endpoint, wanted: Wanted) -> Result<Arc<Vec<u8>>, Refusal> {
-    static PAGES: LazyLock<Shared<Key, Arc<Vec<u8>>>> = LazyLock::new(Shared::new);
+fn body(service: &Service, endpoint: &Endpoint, wanted: Wanted) -> Result<Rendered, Refusal> {
+    static PAGES: LazyLock<Shared<Key, Rendered>> = LazyLock::new(Shared::new);
     let (settings, told) = (&**endpoint.settings, endpoint.told);
     let key = Key { wanted, page_size: settings.page_size, read_only: settings.read_only, told };
     PAGES.answer(service, key, |connection| {
         let page = connection.page(wanted.before, settings.page_size)?;
-        Ok(Arc::new(rendered(&page, Some(connection.about()).filter(|_| told), settings, wanted)))
+        let older = page.rows.last().map(|row| row.id).filter(|_| page.more);
+        Ok((Arc::new(rendered(&page, older, Some(connection.about()).filter(|_| told), settings, wanted)), older))
     })
 }
 
-fn rendered(page: &Page, about: Option<&About>, settings: &Resolved, wanted: Wanted) -> Vec<u8> {
-    let older = page.rows.last().map(|row| row.id).filter(|_| page.more);
+fn rendered(page: &Page, older: Option<i64>, about: Option<&About>, settings: &Resolved, wanted: Wanted) -> Vec<u8> {
     if wanted.format == Format::Json {
         return json::list(page, older, settings.read_only, about);
     }

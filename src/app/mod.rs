@@ -25,6 +25,7 @@ mod origin;
 mod problem;
 mod refusal;
 mod routes;
+mod row;
 mod rows;
 mod status;
 mod stuff;
@@ -126,12 +127,18 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// The address of the list: "/dbtest/", escaped as a URL.
+/// The way from the page that is asked for to the list: relative, since a proxy in front may show the pages under
+/// another path than ours.
 fn home(request: &dyn Request) -> String {
-    home_of(request.base())
+    match request.path().matches('/').count() {
+        // from "/dbtest" itself, which has no slash at its end
+        0 => home_of(&format!("./{}", request.base().rsplit('/').next().unwrap_or_default())),
+        1 => "./".into(),
+        depth => "../".repeat(depth - 1),
+    }
 }
 
-/// The same for a Location.
+/// The address of the list of a Location: "/dbtest/", escaped as a URL.
 pub fn home_of(location: &str) -> String {
     let mut home = String::with_capacity(location.len() + 16);
     // writing into memory cannot fail

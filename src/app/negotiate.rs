@@ -4,6 +4,8 @@
 
 use std::cmp::Reverse;
 
+use super::form::Form;
+
 /// A format that the application can answer in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -19,6 +21,14 @@ impl Format {
             Format::Html => "text/html; charset=utf-8",
             Format::Text => "text/plain; charset=utf-8",
             Format::Json => "application/json",
+        }
+    }
+
+    /// As sent with an error: JSON has a type of its own for those (RFC 9457).
+    pub fn problem_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/problem+json",
+            other => other.content_type(),
         }
     }
 
@@ -38,6 +48,13 @@ impl Format {
             _ => None,
         }
     }
+}
+
+/// The value of `?format=`, for a message, if it names nothing that we know.
+pub fn unknown(query: Option<&str>) -> Option<String> {
+    let form = Form::parse(query?.as_bytes()).ok()?;
+    let name = form.get("format").filter(|name| Format::named(name).is_none())?;
+    Some(String::from_utf8_lossy(name).chars().filter(|c| !c.is_control()).take(20).collect())
 }
 
 /// Chooses among `offers`, the best liked first; of equals the first offer. `named` is the value of `?format=`.

@@ -4,17 +4,39 @@
 //! at least in Origin, which must name the host that was asked. Who sends neither is no browser and carries
 //! nobody's credentials without his will. So no page needs a token or a cookie, and all may share one body.
 
-use super::http::Request;
+use super::Endpoint;
+use super::child::CHILD;
+use super::http::{Level, Request};
+use crate::diagnosis;
 
-/// Whether a browser sent this request from another site's page.
-pub fn is_foreign(request: &dyn Request) -> bool {
+/// Whether a browser sent this request from another site's page. What was refused only because a proxy in front asks
+/// under another name is said in the error log, once for each section, with both names.
+pub fn is_foreign(request: &dyn Request, endpoint: &Endpoint) -> bool {
+    if !is_foreign_to(request, &endpoint.settings.origins) {
+        return false;
+    }
+    if request.logs(Level::Warning) && CHILD.is_first_foreign(endpoint) {
+        let shown = |name| diagnosis::one_line(&String::from_utf8_lossy(request.header(name).unwrap_or(b"(none)")));
+        let (origin, host): (String, String) = (shown("Origin"), shown("Host"));
+        let line = format!(
+            "{}: a form from the origin {origin:.200} was refused: the request asked for the host {host:.200}. If both are this \
+             page, seen through a proxy, write ProxyPreserveHost On in the proxy, or DBTestOrigin and that origin here",
+            request.base()
+        );
+        request.log(Level::Warning, &line);
+    }
+    true
+}
+
+fn is_foreign_to(request: &dyn Request, trusted: &[String]) -> bool {
+    let origin = request.header("Origin").filter(|origin| !origin.is_empty());
+    if origin.is_some_and(|origin| trusted.iter().any(|trusted| trusted.as_bytes().eq_ignore_ascii_case(origin))) {
+        return false;
+    }
     match request.header("Sec-Fetch-Site") {
         Some(b"same-origin" | b"none") => false,
         Some(site) if !site.is_empty() => true,
-        _ => match request.header("Origin") {
-            None | Some(b"") => false,
-            Some(origin) => !names_host(origin, request.header("Host").unwrap_or_default()),
-        },
+        _ => origin.is_some_and(|origin| !names_host(origin, request.header("Host").unwrap_or_default())),
     }
 }
 
@@ -41,7 +63,7 @@ mod tests {
         for (name, value) in headers {
             asked = asked.header(name, value);
         }
-        is_foreign(&asked)
+        is_foreign_to(&asked, &["https://public.example".to_owned()])
     }
 
     #[test]
@@ -70,6 +92,14 @@ mod tests {
         assert!(of("file://", ""));
         assert!(of("http://", ""));
         assert!(foreign(&[("Origin", "http://a")]), "HTTP/1.0 without Host");
+    }
+
+    #[test]
+    fn an_origin_that_is_named_passes_whatever_the_host() {
+        let of = |origin| foreign(&[("Origin", origin), ("Host", "backend:8080"), ("Sec-Fetch-Site", "cross-site")]);
+        assert!(!of("https://Public.example"));
+        assert!(of("http://public.example"), "another scheme is another origin");
+        assert!(of("https://public.example.evil.example"));
     }
 
     #[test]

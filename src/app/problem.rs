@@ -29,9 +29,9 @@ pub fn problem_as(format: Format, request: &dyn Request, status: u16, title: &st
     let body = match format {
         Format::Html => render(&Page { home: &super::home(request), here: "", title, message }),
         Format::Text => format!("{title}: {message}\n").into_bytes(),
-        Format::Json => json::error(None, message),
+        Format::Json => json::problem(status, title, message),
     };
-    Response::whole(status, format.content_type(), Arc::new(body))
+    Response::whole(status, format.problem_type(), Arc::new(body))
 }
 
 pub fn not_found(request: &dyn Request) -> Response {
@@ -51,7 +51,7 @@ pub fn bad_request(request: &dyn Request, format: Format, message: &str) -> Resp
 
 /// 403: a page of another site tried to change something here.
 pub fn foreign(request: &dyn Request, format: Format) -> Response {
-    let message = "This form was sent from a page of another site, so nothing was changed. Open this page itself and send the form from there.";
+    let message = "This form was sent from a page of another site, so nothing was changed. Open this page itself and send the form from there. If you did, a proxy in front asks under another name: the server's error log has both (see DBTestOrigin).";
     problem_as(format, request, 403, "Sent from another site", message)
 }
 

@@ -1,7 +1,8 @@
 //! Which page answers which path and method: one table. A page is a file beside this one and a line here.
 
 use super::http::{Body, Request, Response};
-use super::{Endpoint, check, create, health, list, metrics, problem, style, table};
+use super::negotiate::{self, Format};
+use super::{Endpoint, check, create, health, list, metrics, problem, row, style, table};
 
 /// Answers one method of one path.
 type Page = fn(&mut dyn Request, &Endpoint) -> Response;
@@ -25,23 +26,38 @@ static ROUTES: &[Route] = &[
 
 /// Finds the page and lets it answer.
 pub fn answer(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
-    let Some(route) = ROUTES.iter().find(|route| route.path == request.path()) else {
+    let Some(route) = find(request.path()) else {
         return problem::not_found(request);
     };
+    if let Some(name) = negotiate::unknown(request.query()) {
+        let message = format!("There is no format \"{name}\": write format=html, format=text or format=json.");
+        return problem::bad_request(request, Format::Html, &message);
+    }
     let wanted = match request.method() {
         "HEAD" => "GET",
         method => method,
     };
     match route.methods.iter().find(|(method, _)| *method == wanted) {
         Some((_, page)) => headless(page(request, endpoint), request.method()),
-        None if wanted == "OPTIONS" => Response { status: 204, ..Response::default() }.with("Allow", route.allow()),
-        None => problem::method_not_allowed(request, route.allow()),
+        None if wanted == "OPTIONS" => {
+            Response { status: 204, ..Response::default() }.with("Allow", route.allow(endpoint))
+        }
+        None => problem::method_not_allowed(request, route.allow(endpoint)),
     }
+}
+
+/// One page for all rows, each at its id.
+static ROW: Route = Route { path: "/ID", methods: &[("GET", row::get)] };
+
+fn find(path: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.path == path).or_else(|| row::id_in(path).map(|_| &ROW))
 }
 
 /// The base of a URL whose Location is a pattern and so does not say: what stands before a path of ours.
 pub fn base_of(url: &str) -> &str {
-    ROUTES.iter().find_map(|route| url.strip_suffix(route.path)).unwrap_or(url)
+    let row = url.rfind('/').filter(|at| row::id_in(&url[*at..]).is_some());
+    let base = row.map(|at| &url[..at]);
+    base.or_else(|| ROUTES.iter().find_map(|route| url.strip_suffix(route.path))).unwrap_or(url)
 }
 
 /// HEAD keeps a body whose length is known, which the server measures and drops; a stream is never begun.
@@ -53,10 +69,13 @@ fn headless(mut response: Response, method: &str) -> Response {
 }
 
 impl Route {
-    /// The value of Allow.
-    fn allow(&self) -> String {
+    /// The value of Allow. Where rows can only be read, none is sent.
+    fn allow(&self, endpoint: &Endpoint) -> String {
         let mut allow = String::new();
-        for (method, _) in self.methods {
+        let writes = ["/", "/create", ""].contains(&self.path);
+        let methods =
+            self.methods.iter().filter(|(method, _)| !(endpoint.settings.read_only && writes && *method == "POST"));
+        for (method, _) in methods {
             allow.push_str(method);
             allow.push_str(if *method == "GET" { ", HEAD, " } else { ", " });
         }
@@ -66,7 +85,7 @@ impl Route {
 
 /// Links on the page are relative to the slash. A browser repeats a POST as it is only after 308.
 fn add_slash(request: &mut dyn Request, _: &Endpoint) -> Response {
-    let mut target = super::home(request);
+    let mut target = super::home_of(request.base());
     if let Some(query) = request.query() {
         // httpd refuses control characters in a request line; this keeps a header free of them whatever comes
         target.push('?');

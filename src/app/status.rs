@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::check::{Depth, brief, busy, examine_as};
+use super::check::{Depth, brief, busy, examine_as, without_version};
 use super::http::{Request, Response};
 use super::negotiate::Format;
 use super::{Listed, problem, render, style, wanted_format};
@@ -136,7 +136,8 @@ fn text(rows: &[Row]) -> String {
 fn json(rows: &[Row]) -> String {
     let databases = rows.iter().map(|row| {
         // a report of ours is JSON that can be read back
-        let report = serde_json::from_str(&diagnosis::json(&row.report)).unwrap_or(serde_json::Value::Null);
+        let report = serde_json::from_str::<serde_json::Value>(&without_version(&diagnosis::json(&row.report)))
+            .unwrap_or_default();
         let cells = Stage::ALL.iter().zip(&row.cells);
         let differs: Vec<&str> = cells.filter(|(_, cell)| cell.differs).map(|(stage, _)| stage.name()).collect();
         serde_json::json!({ "location": row.location, "differs_at": differs, "report": report })

@@ -9,7 +9,7 @@ use super::{Endpoint, home, origin, problem, wanted_format};
 /// Answers POST create.
 pub fn post(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     let format = wanted_format(request, &[Format::Html, Format::Json]);
-    if origin::is_foreign(request) {
+    if origin::is_foreign(request, endpoint) {
         return problem::foreign(request, format);
     }
     if !endpoint.settings.create_table || endpoint.settings.read_only {

@@ -283,6 +283,7 @@ impl Site {
             limits: Limits { connect: limit, query: limit, wait: limit },
             connections: 1,
             max_body: 65536,
+            origins: Vec::new(),
         };
         static KEYS: AtomicUsize = AtomicUsize::new(1);
         Self {

@@ -8,7 +8,7 @@ use crate::database::{Cause, Error, Stage, WriteError};
 const JSON: &str = "application/json";
 
 fn json(response: &super::Response) -> serde_json::Value {
-    assert_eq!(response.content_type, JSON);
+    assert!([JSON, "application/problem+json"].contains(&response.content_type));
     serde_json::from_str(&text(response)).unwrap()
 }
 
@@ -103,6 +103,69 @@ fn a_check_tells_what_the_last_sent_row_met() {
 }
 
 #[test]
+fn a_row_has_an_address_of_its_own() {
+    let site = Site::fake(&Fake::with_rows(30));
+    assert!(text(&site.get("/7")).contains("things 7") && !text(&site.get("/7")).contains("things 6"));
+    assert_eq!(
+        json(&site.get("/7?format=json")),
+        serde_json::json!({"id": 7, "stuff": "stuff 7", "things": "things 7"})
+    );
+    assert_eq!(text(&site.get("/7?format=text")), "7\nstuff 7\nthings 7\n");
+    for path in ["/31", "/0", "/-1", "/07", "/9223372036854775807", "/7/"] {
+        assert_eq!(site.get(path).status, 404, "{path}");
+    }
+    assert_eq!(header(&site.answer(&mut Asked::with("DELETE", "/7")), "Allow"), "GET, HEAD, OPTIONS");
+}
+
+#[test]
+fn no_page_knows_under_which_path_it_is_seen() {
+    let fake = Fake::with_rows(3);
+    let site = Site::fake(&fake).set(|settings| settings.create_table = true);
+    let pages = |site: &Site| -> Vec<super::Response> {
+        let get =
+            ["/", "/?before=2", "/?saved=3", "/check", "/2", "/nothing", "/a/b", "/?before=x"].map(|url| site.get(url));
+        let post = ["", "stuff=a&things=b"].map(|body| site.answer(&mut Asked::post("/", body)));
+        get.into_iter().chain(post).collect()
+    };
+    let mut all = pages(&site);
+    *fake.read.lock().unwrap() = Some(|| broken(Stage::Read));
+    *fake.write.lock().unwrap() = Some(|| WriteError::NotSaved(broken(Stage::Write)));
+    all.extend(pages(&site));
+    for response in &all {
+        let html = text(response);
+        assert!(!html.contains("dbtest/") && !header(response, "Location").contains("dbtest"), "{response:?}");
+    }
+    assert!(text(&site.get("/a/b")).contains("href=\"../style.css"));
+}
+
+#[test]
+fn the_habits_of_http() {
+    let site = Site::fake(&Fake::with_rows(30));
+    assert_eq!(header(&site.get("/"), "Vary"), "Accept");
+    assert_eq!(header(&site.get("/style.css"), "Vary"), "");
+    assert_eq!(header(&site.get("/"), "Link"), "<?before=11>; rel=\"next\"");
+    assert_eq!(header(&site.get("/?before=5"), "Link"), "");
+    let unknown = site.get("/?format=pdf");
+    assert_eq!(unknown.status, 400);
+    assert!(text(&unknown).contains("format=html, format=text or format=json"));
+    let read_only = Site::fake(&Fake::with_rows(1)).set(|settings| settings.read_only = true);
+    assert_eq!(header(&read_only.answer(&mut Asked::with("OPTIONS", "/")), "Allow"), "GET, HEAD, OPTIONS");
+    let problem = site.answer(&mut Asked::get("/nothing").header("Accept", JSON));
+    assert_eq!(problem.content_type, "application/problem+json");
+    let problem = json(&problem);
+    assert_eq!((&problem["status"], &problem["title"]), (&404.into(), &"No such page".into()));
+    assert_eq!(problem["detail"], problem["error"]["message"]);
+    let fake = Fake::with_rows(1);
+    *fake.read.lock().unwrap() = Some(|| broken(Stage::Read));
+    let site = Site::fake(&fake);
+    for url in ["/", "/health", "/check", "/2"] {
+        assert_eq!(header(&site.get(url), "Retry-After"), "5", "{url}");
+    }
+    let plain = site.get("/2?format=text");
+    assert!(plain.content_type.starts_with("text/plain") && !text(&plain).contains('<'), "{}", text(&plain));
+}
+
+#[test]
 fn paging_goes_by_key_to_the_last_row() {
     let site = Site::fake(&Fake::with_rows(45));
     let html = text(&site.get("/?before=26"));
@@ -140,7 +203,7 @@ fn a_row_is_added_and_the_visitor_sent_back_to_see_it_marked() {
     let fake = Fake::with_rows(2);
     let site = Site::fake(&fake);
     let response = site.answer(&mut Asked::post("/", "stuff=a+%3Cb%3E&things=c%0D%0Ad&submit=Submit"));
-    assert_eq!((response.status, header(&response, "Location")), (303, "/dbtest/?saved=3#row-3"));
+    assert_eq!((response.status, header(&response, "Location")), (303, "./?saved=3#row-3"));
     let row = fake.rows.lock().unwrap()[2].clone();
     assert_eq!((row.stuff.as_str(), row.things.as_str()), ("a <b>", "c\r\nd"));
     let html = text(&site.get("/?saved=3"));
@@ -189,11 +252,12 @@ fn json_in_and_out() {
 
     let post = |body: &str| Asked::post("/", body).header("Content-Type", JSON);
     let made = site.answer(&mut post(r#"{"stuff":"é","things":"😀"}"#));
-    assert_eq!((made.status, header(&made, "Location")), (201, "/dbtest/?saved=23#row-23"));
+    assert_eq!((made.status, header(&made, "Location")), (201, "./23"));
     assert_eq!(json(&made), serde_json::json!({"id": 23, "stuff": "é", "things": "😀"}));
     let wrong = site.answer(&mut post(r#"{"stuff":"x"}"#));
     assert_eq!(wrong.status, 422);
-    assert_eq!(json(&wrong), serde_json::json!({"errors": {"things": "Please fill in this field."}}));
+    assert_eq!(json(&wrong)["errors"], serde_json::json!({"things": "Please fill in this field."}));
+    assert_eq!((wrong.content_type, &json(&wrong)["status"]), ("application/problem+json", &422.into()));
     let broken = site.answer(&mut post("{"));
     assert_eq!(broken.status, 400);
     assert!(json(&broken)["error"]["message"].as_str().unwrap().starts_with("Nothing was saved"));
@@ -420,14 +484,14 @@ fn a_missing_table_can_be_created_only_where_it_is_allowed() {
     let site = site.set(|settings| settings.create_table = true);
     let html = text(&site.get("/"));
     assert!(
-        html.contains("CREATE TABLE &#34;stuff&#34; (id &#60; 5)") && html.contains("action=\"/dbtest/create\""),
+        html.contains("CREATE TABLE &#34;stuff&#34; (id &#60; 5)") && html.contains("action=\"./create\""),
         "{html}"
     );
     assert!(!html.contains("name=\"stuff\""), "no form for a table that is not there");
     assert_eq!(site.answer(&mut Asked::with("POST", "/create").header("Sec-Fetch-Site", "cross-site")).status, 403);
     assert_eq!(fake.created.load(std::sync::atomic::Ordering::SeqCst), 0);
     let created = site.answer(&mut Asked::with("POST", "/create"));
-    assert_eq!((created.status, header(&created, "Location")), (303, "/dbtest/"));
+    assert_eq!((created.status, header(&created, "Location")), (303, "./"));
     assert_eq!(site.get("/").status, 200);
 }
 
@@ -515,12 +579,7 @@ fn rows_go_into_a_real_database_and_come_back_as_they_were() {
     let longest = "%F0%9F%98%80".repeat(255);
     let response =
         site.answer(&mut Asked::post("/", &format!("stuff={longest}&things=%D7%A9%D7%9C%D7%95%D7%9D%0D%0A%27%22%3C")));
-    assert_eq!(
-        (response.status, header(&response, "Location")),
-        (303, "/dbtest/?saved=1#row-1"),
-        "{}",
-        text(&response)
-    );
+    assert_eq!((response.status, header(&response, "Location")), (303, "./?saved=1#row-1"), "{}", text(&response));
     let stored: (String, String) =
         connection.query_row("SELECT stuff, things FROM stuff", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     assert_eq!(stored, ("😀".repeat(255), "שלום\r\n'\"<".to_owned()));

@@ -66,7 +66,7 @@ macro_rules! directive {
 }
 
 /// The directives, in the order of docs/directives.md.
-pub static DIRECTIVES: [Directive; 12] = [
+pub static DIRECTIVES: [Directive; 13] = [
     directive!(
         "DBTestDatabase",
         "url|connection-string",
@@ -109,6 +109,12 @@ pub static DIRECTIVES: [Directive; 12] = [
         "number",
         "connections of each child process to the database, at least 1",
         |settings, read| read.set(&mut settings.connections, number(read.name, read.one()?, 1, 1000)?)
+    ),
+    directive!(
+        "DBTestOrigin",
+        "https://host[:port] ...",
+        "under which origins browsers see the page, where a proxy in front changes the name",
+        origin
     ),
     directive!(
         "DBTestStateDir",
@@ -234,6 +240,28 @@ fn timeout(settings: &mut Settings, read: &Reading) -> Outcome {
         *slot = Some(Set::new(read.context.origin.clone(), time));
     }
     Ok(None)
+}
+
+fn origin(settings: &mut Settings, read: &Reading) -> Outcome {
+    if read.arguments.is_empty() {
+        return Err(format!("{} requires at least one argument, {}", read.name, read.help));
+    }
+    let mut origins = Vec::new();
+    for argument in read.arguments {
+        let authority = argument.strip_prefix("https://").or_else(|| argument.strip_prefix("http://"));
+        let is_one = authority.is_some_and(|authority| {
+            !authority.is_empty() && !authority.contains(['/', '?', '#', '@', '*']) && authority.is_ascii()
+        });
+        if !is_one {
+            let argument = argument.escape_debug();
+            return Err(format!(
+                "{}: \"{argument}\" must be https://HOST or https://HOST:PORT, without a path",
+                read.name
+            ));
+        }
+        origins.push(argument.to_ascii_lowercase());
+    }
+    read.set(&mut settings.origins, origins)
 }
 
 fn state_dir(settings: &mut Settings, read: &Reading) -> Outcome {

@@ -80,6 +80,9 @@ fn rows(place: &PlaceView, environment: &Environment) -> Vec<Row> {
         row("DBTestTimeout query", settings.timeout_query.as_ref(), default::QUERY, time),
         row("DBTestTimeout wait", settings.timeout_wait.as_ref(), default::WAIT, time),
         row("DBTestConnections", settings.connections.as_ref(), default::CONNECTIONS, number),
+        row("DBTestOrigin", settings.origins.as_ref(), Vec::new(), |origins| {
+            if origins.is_empty() { "none".to_owned() } else { origins.join(" ") }
+        }),
         row("DBTestStateDir", settings.state_dir.as_ref(), environment.default_state_dir.clone(), |dir| {
             dir.display().to_string()
         }),
@@ -139,6 +142,7 @@ example.com:80/dbtest
     DBTestTimeout query   1500ms                                   httpd.conf:2
     DBTestTimeout wait    1s                                       default
     DBTestConnections     1                                        default
+    DBTestOrigin          none                                     default
     DBTestStateDir        /var/lib/dbtest                          default
 note: PGPORT in the environment: psql takes such variables, this module does not
 ";

@@ -87,6 +87,7 @@ impl Settings {
             },
             connections: self.connections.as_ref().map_or(default::CONNECTIONS, |count| *count.value()),
             max_body: self.max_body.as_ref().map_or(default::MAX_BODY, |size| *size.value()),
+            origins: self.origins.as_ref().map(|origins| origins.value().clone()).unwrap_or_default(),
         })
     }
 

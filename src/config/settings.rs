@@ -71,6 +71,8 @@ pub struct Settings {
     pub timeout_wait: Option<Set<Duration>>,
     pub connections: Option<Set<u32>>,
     pub max_body: Option<Set<usize>>,
+    /// Under which the pages are seen from outside: "https://www.example.org".
+    pub origins: Option<Set<Vec<String>>>,
     /// The one Location that `httpd -t -D DBTEST_…` is about.
     pub only: Option<Set<String>>,
 }
@@ -78,7 +80,7 @@ pub struct Settings {
 /// What a [`Settings`] consists of, to recognise it by: merging makes a new one in each request, out of values that
 /// the configuration keeps alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Identity([usize; 15]);
+pub struct Identity([usize; 16]);
 
 impl Settings {
     /// An outer section's settings under an inner one's: each value of `over`, or that of `base`.
@@ -101,6 +103,7 @@ impl Settings {
             timeout_wait,
             connections,
             max_body,
+            origins,
             only,
         } = over;
         Self {
@@ -118,6 +121,7 @@ impl Settings {
             timeout_wait: inner(&base.timeout_wait, timeout_wait),
             connections: inner(&base.connections, connections),
             max_body: inner(&base.max_body, max_body),
+            origins: inner(&base.origins, origins),
             only: inner(&base.only, only),
         }
     }
@@ -142,6 +146,7 @@ impl Settings {
             timeout_wait,
             connections,
             max_body,
+            origins,
             only,
         } = self;
         Identity([
@@ -159,6 +164,7 @@ impl Settings {
             address(timeout_wait),
             address(connections),
             address(max_body),
+            address(origins),
             address(only),
         ])
     }
@@ -184,6 +190,8 @@ pub struct Resolved {
     pub connections: u32,
     /// Bytes.
     pub max_body: usize,
+    /// Other origins than the Host that was asked from which a form may come.
+    pub origins: Vec<String>,
 }
 
 #[cfg(test)]
@@ -214,6 +222,7 @@ mod tests {
             timeout_wait: set(line, Duration::ZERO),
             connections: set(line, 1),
             max_body: set(line, 1),
+            origins: set(line, Vec::new()),
             only: set(line, "/x".into()),
         }
     }
@@ -239,6 +248,7 @@ mod tests {
             line(&s.timeout_wait),
             line(&s.connections),
             line(&s.max_body),
+            line(&s.origins),
             line(&s.only),
         ]
     }
@@ -246,7 +256,7 @@ mod tests {
     #[test]
     fn every_field_merges_the_inner_one_over_the_outer_one() {
         let (outer, inner, empty) = (full(1), full(2), Settings::default());
-        let all = |line| vec![line; 15];
+        let all = |line| vec![line; 16];
         assert_eq!(lines(&Settings::merge(&outer, &inner)), all(Some(2)));
         assert_eq!(lines(&Settings::merge(&outer, &empty)), all(Some(1)));
         assert_eq!(lines(&Settings::merge(&empty, &inner)), all(Some(2)));

@@ -84,6 +84,8 @@ const WRONG: &[(&str, &[&str], &str)] = &[
     ("DBTestTimeout", &["query=2h"], "DBTestTimeout query must be at most one hour"),
     ("DBTestTimeout", &["query=2s", "query=3s"], "DBTestTimeout query is already set in this section, at httpd.conf:1"),
     ("DBTestConnections", &["0"], "DBTestConnections must be a number from 1 to 1000, not \"0\""),
+    ("DBTestOrigin", &["www.example.org"], "DBTestOrigin: \"www.example.org\" must be https://HOST"),
+    ("DBTestOrigin", &["https://a.example/x"], "DBTestOrigin: \"https://a.example/x\" must be"),
     ("DBTestStateDir", &[""], "DBTestStateDir must not be empty"),
     ("DBTestStateDir", &["a", "b"], "DBTestStateDir takes one argument, the directory of the module's own"),
 ];
@@ -155,6 +157,7 @@ fn a_second_one_in_the_same_section_is_refused_and_in_an_inner_one_wins() {
         ("DBTestDetail", "full"),
         ("DBTestTimeout", "query=1s"),
         ("DBTestConnections", "3"),
+        ("DBTestOrigin", "https://www.example.org"),
         ("DBTestStateDir", "/x"),
     ] {
         let mut section = Settings::default();

@@ -159,6 +159,7 @@ fn other_content_types_are_refused_by_name() {
 #[test]
 fn posts_from_other_sites_are_refused() {
     let (httpd, database) = serve(Mpm::Event);
+    httpd.expect_log("a form from the origin");
     let body = client::form(&[("stuff", "a"), ("things", "b")]);
     let post = |headers: &[(&str, &str)]| {
         let headers: Vec<_> = headers.iter().copied().chain([FORM]).collect();

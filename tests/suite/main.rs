@@ -18,6 +18,7 @@ mod metrics;
 mod neighbours;
 mod page;
 mod places;
+mod proxy;
 mod secrets;
 mod starting;
 mod visitors;

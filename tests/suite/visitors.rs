@@ -108,6 +108,7 @@ fn a_strangers_check_changes_nothing_and_a_sent_one_is_whole() {
     assert_eq!(ids(), before, "an id was burnt");
     httpd.request("POST", "/dbtest/check", &[], b"").expect(200).expect_no_text(name);
     assert_ne!(ids(), before, "the whole check inserts, and rolls back");
+    httpd.expect_log("a form from the origin");
     let foreign = [("Origin", "http://evil.example")];
     httpd.request("POST", "/dbtest/check", &foreign, b"").expect(403);
 }

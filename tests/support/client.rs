@@ -49,6 +49,21 @@ impl Reply {
     }
 }
 
+/// What a client makes of a reference that it finds in an answer from `page` (as far as our pages use it).
+pub fn resolved(page: &str, reference: &str) -> String {
+    let page = page.split(['?', '#']).next().unwrap_or(page);
+    let mut directory = &page[..=page.rfind('/').unwrap_or(0)];
+    let mut rest = reference.strip_prefix("./").unwrap_or(reference);
+    if rest.starts_with('/') || rest.contains("://") {
+        return rest.to_owned();
+    }
+    while let Some(higher) = rest.strip_prefix("../") {
+        directory = directory.trim_end_matches('/').rfind('/').map_or("/", |at| &directory[..=at]);
+        rest = higher;
+    }
+    format!("{directory}{rest}")
+}
+
 /// Percent-encodes a form as browsers do.
 pub fn form(fields: &[(&str, &str)]) -> String {
     let encode = |text: &str| {

@@ -170,7 +170,9 @@ impl Root {
         }
         conf.push_str(&format!("DocumentRoot \"{root}/htdocs\"\nDBTestStateDir \"{root}/state\"\n"));
         // a test that is about what strangers hear says brief in its Location
-        conf.push_str("<Location \"/\">\nDBTestDetail full\n</Location>\n");
+        if builder.conf.contains("SetHandler dbtest") {
+            conf.push_str("<Location \"/\">\nDBTestDetail full\n</Location>\n");
+        }
         // below, so that `${ROOT}` is known there
         conf.push_str(&format!("Define ROOT \"{root}\"\nDefine PORT {port}\n{}", builder.conf));
         fs::write(self.path().join("httpd.conf"), conf).expect("httpd.conf");
@@ -281,7 +283,11 @@ impl Httpd {
 
     #[track_caller]
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        self.exchange(&client::message(method, path, headers, body), method == "HEAD")
+        let mut reply = self.exchange(&client::message(method, path, headers, body), method == "HEAD");
+        for (_, value) in reply.headers.iter_mut().filter(|(name, _)| name == "location") {
+            *value = client::resolved(path, value);
+        }
+        reply
     }
 
     /// Sends these very bytes, and reads the answer.

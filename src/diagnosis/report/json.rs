@@ -36,7 +36,10 @@ struct Rung<'a> {
     says: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     tried: &'a str,
+    /// By name; of a name that comes more than once, the last.
     evidence: BTreeMap<&'static str, &'a str>,
+    /// All of it, in order, as [name, value].
+    facts: Vec<(&'static str, &'a str)>,
 }
 
 #[derive(Serialize)]
@@ -96,6 +99,7 @@ fn rung(step: &Step) -> Rung<'_> {
         ms: (step.ms * 1000.0).round() / 1000.0,
         says: &step.says,
         tried: &step.tried,
+        facts: step.evidence.iter().map(|(name, value)| (*name, value.as_str())).collect(),
         evidence: step.evidence.iter().map(|(name, value)| (*name, value.as_str())).collect(),
     }
 }
@@ -160,7 +164,8 @@ mod tests {
             "schema": 1, "version": env!("CARGO_PKG_VERSION"), "database": "postgresql://u:***@h/d", "verdict": "fail", "failed_at": "admitted",
             "id": "DBT0312", "cause": "c",
             "steps": [{"step": "admitted", "state": "fail", "ms": 0.4, "says": "no entry",
-                       "evidence": {"sqlstate": "28000", "routine": "auth_failed"}}],
+                       "evidence": {"sqlstate": "28000", "routine": "auth_failed"},
+                       "facts": [["sqlstate", "28000"], ["routine", "auth_failed"]]}],
             "fixes": [{"sure": true, "effect": "grants", "kind": "pg_hba", "where": "pg_hba.conf", "text": "local all all peer",
                        "then": "reload"}],
             "excluded": ["x"],

@@ -74,6 +74,7 @@ fn settings(path: &Path) -> Resolved {
         limits: Limits { connect: second, query: second, wait: second },
         connections: 1,
         max_body: 65536,
+        origins: Vec::new(),
     }
 }
 
