@@ -1,20 +1,17 @@
 //! The ladder on a page: what works, what does not, and what to do about it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 
 use super::child::CHILD;
+use super::examination::{Depth, examine_as};
 use super::form::Form;
 use super::http::{Level, Request, Response};
 use super::negotiate::{self, Format};
 use super::{Endpoint, investigation, origin, problem, render, wanted_format};
 use crate::database::Stage;
-use crate::diagnosis::{self, Change, Circumstances, Colour, Entry, Finding, Report, State, Step, Verdict};
-
-/// Beyond the deadlines of the connection itself, for the probes beside it.
-const FOR_PROBES: Duration = Duration::from_secs(5);
+use crate::diagnosis::{self, Change, Colour, Entry, Finding, Report, State, Step, Verdict};
 
 #[derive(Template)]
 #[template(path = "check.html")]
@@ -32,23 +29,6 @@ struct ExplainPage<'a> {
     home: &'static str,
     here: &'static str,
     entry: &'a Entry,
-}
-
-/// How far an examination goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// For whoever may only look: opens the database and reads, and changes and disturbs nothing. One result is shared by
-    /// all who ask within some seconds.
-    Looks,
-    /// Writes as well, to roll it back, and asks around for the cause of a failure.
-    Whole,
-}
-
-impl Depth {
-    /// For somebody who merely asks.
-    pub fn of(endpoint: &Endpoint) -> Self {
-        if endpoint.told { Depth::Whole } else { Depth::Looks }
-    }
 }
 
 /// Answers GET check: whole for those who are told what it finds.
@@ -113,30 +93,6 @@ fn log(request: &dyn Request, endpoint: &Endpoint, report: &Report) {
 pub fn busy(request: &dyn Request, format: Format) -> Response {
     let message = "Other checks are under way in this process of the server. Please try again in a moment.";
     problem::problem_as(format, request, 503, "Busy with other checks", message).with("Retry-After", "1")
-}
-
-/// Examines the endpoint's database, or shares the examination that already runs; `None` when too many do.
-pub fn examine(request: &dyn Request, endpoint: &Endpoint) -> Option<Arc<Report>> {
-    examine_as(request.base(), endpoint, Depth::of(endpoint))
-}
-
-/// The same for a Location that is not the request's own.
-pub fn examine_as(location: &str, endpoint: &Endpoint, depth: Depth) -> Option<Arc<Report>> {
-    if endpoint.settings.is_default_database && depth == Depth::Whole {
-        // a check creates nothing, but this database is made by whoever uses it first; why it could not be made
-        // is what the ladder tells
-        let _ = endpoint.service().ping();
-    }
-    let limits = endpoint.settings.limits;
-    let circumstances = Circumstances {
-        location: location.to_owned(),
-        children: endpoint.children,
-        on_request: depth == Depth::Whole,
-        writes: depth == Depth::Whole,
-        root: "/".into(),
-        within: limits.connect + limits.query + FOR_PROBES,
-    };
-    CHILD.examine(endpoint, &circumstances)
 }
 
 /// What anybody may know at DBTestDetail brief: whether it works, else which step failed and the id to look up. No

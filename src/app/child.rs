@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Endpoint;
 use super::http::{Level, Request};
 use crate::database::Stage;
-use crate::diagnosis::{Change, Changes, Circumstances, Examiner, Finding, Report, State};
+use crate::diagnosis::{self, Change, Changes, Circumstances, Examiner, Finding, Report, State};
 
 /// This child's.
 pub static CHILD: LazyLock<Child> = LazyLock::new(Child::default);
@@ -96,7 +96,7 @@ impl Child {
         }
         let _counted = endpoint.services.try_check(endpoint.entry)?;
         let settings = endpoint.settings;
-        let report = self.examiner.examine(&settings.target, settings, circumstances);
+        let report = self.examiner.share_examination(diagnosis::examine, &settings.target, settings, circumstances);
         endpoint.entry.checked(Stage::ALL.map(|stage| outcome(&report, stage)));
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.insert(endpoint.key, (Instant::now(), Arc::clone(&report)));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::child::{CHILD, Doing};
-use super::failure::{self, Attempt, Cause, Stored};
+use super::failure::{self, Attempt, Stored};
 use super::form::Form;
 use super::http::{Level, Request, Response};
+use super::investigation::Cause;
 use super::model::{Entry, Model};
 use super::negotiate::Format;
 use super::refusal::{self, Refusal};

@@ -8,13 +8,12 @@ use askama::Template;
 
 use super::child::Doing;
 use super::http::{Request, Response};
-use super::investigation::{Known, investigate};
+use super::investigation::{Cause, Known, investigate};
 use super::model::{Entry, Model};
 use super::negotiate::Format;
 use super::stuff::STUFF;
 use super::{Endpoint, busy, home, json, render};
 use crate::config::Resolved;
-use crate::database::{Error, Refusal};
 use crate::diagnosis::{self, Report};
 use crate::tally::Counter;
 
@@ -42,27 +41,6 @@ impl Attempt<'_> {
             Attempt::Read => Doing::Reading,
             Attempt::Write { .. } => Doing::Writing,
             Attempt::Create => Doing::Creating,
-        }
-    }
-}
-
-/// Why it could not be done.
-pub enum Cause {
-    /// Too many requests wait: nothing is wrong with the database, or somebody else's request will tell.
-    Busy {
-        retry_after: Duration,
-    },
-    Database(Arc<Error>),
-    /// The request that was to answer this one panicked.
-    Panicked,
-}
-
-impl From<Refusal> for Cause {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Busy { retry_after } => Cause::Busy { retry_after },
-            Refusal::Database(error) => Cause::Database(error),
-            Refusal::Panicked => Cause::Panicked,
         }
     }
 }

@@ -4,14 +4,35 @@
 //! finds nothing at the step that failed, the request's own error is the verdict.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::child::{CHILD, Doing, Logged};
-use super::failure::Cause;
 use super::http::{Level, Request};
-use super::{Endpoint, busy, check};
+use super::{Endpoint, busy, examination};
 use crate::database::{Error, Refusal, Stage};
 use crate::diagnosis::{self, Finding, Report, State};
 use crate::tally::Counter;
+
+/// Why it could not be done.
+pub enum Cause {
+    /// Too many requests wait: nothing is wrong with the database, or somebody else's request will tell.
+    Busy {
+        retry_after: Duration,
+    },
+    Database(Arc<Error>),
+    /// The request that was to answer this one panicked.
+    Panicked,
+}
+
+impl From<Refusal> for Cause {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Busy { retry_after } => Cause::Busy { retry_after },
+            Refusal::Database(error) => Cause::Database(error),
+            Refusal::Panicked => Cause::Panicked,
+        }
+    }
+}
 
 /// A failure as found out: the id that everybody sees, and the rest for who may.
 #[derive(Default)]
@@ -55,7 +76,7 @@ pub fn investigate(request: &dyn Request, endpoint: &Endpoint, doing: Doing, err
     let mut found = Found::by_error_alone(endpoint, doing, error);
     let table_is_missing = error.is_missing_table() && diagnosis::names_missing_table(&found.finding);
     let mut known = Known { table_is_missing, ..Known::default() };
-    let report = if endpoint.told { check::examine(request, endpoint) } else { None };
+    let report = if endpoint.told { examination::examine(request, endpoint) } else { None };
     if let Some(report) = report {
         match (&report.failure, report.failed_at()) {
             // the check knows more than the error alone

@@ -7,6 +7,7 @@ mod busy;
 mod check;
 mod child;
 mod create;
+mod examination;
 mod failure;
 mod form;
 mod headers;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::check::{Depth, brief, busy, examine_as, without_version};
+use super::check::{brief, busy, without_version};
+use super::examination::{Depth, examine_as};
 use super::http::{Request, Response};
 use super::negotiate::Format;
 use super::{Listed, problem, render, style, wanted_format};

@@ -33,7 +33,7 @@ pub(super) unsafe fn parse(cmd: *const cmd_parms, text: &str) -> Result<Parsed, 
         let text = super::pool::string((*cmd).pool, &text.to_string_lossy());
         // what a page of ours tells is never stored (Cache-Control: no-store), so no Vary is wanted for it
         let flags = bindings::AP_EXPR_FLAG_DONT_VARY as _;
-        let index = super::module::dbtest_module.module_index;
+        let index = super::own::dbtest_module.module_index;
         let parsed = bindings::ap_expr_parse_cmd_mi(cmd, text, flags, &raw mut error, None, index);
         if error.is_null() && !parsed.is_null() {
             return Ok(Arc::new(Expression(parsed)));

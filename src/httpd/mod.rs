@@ -13,6 +13,7 @@ mod guard;
 mod handlers;
 mod log;
 mod module;
+mod own;
 mod pool;
 mod request;
 mod scoreboard;
@@ -20,6 +21,7 @@ mod section;
 mod server;
 mod shared_memory;
 mod subrequest;
+mod text;
 mod tree;
 
 pub use request::{Request, Status};

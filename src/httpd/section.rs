@@ -87,5 +87,5 @@ pub(super) unsafe fn in_vector<'a>(vector: *const ap_conf_vector_t) -> Option<&'
         return None;
     }
     // SAFETY: the caller's promise; the record is only read here, as httpd does.
-    unsafe { of(bindings::ap_get_module_config(vector, &raw const super::module::dbtest_module)) }
+    unsafe { of(bindings::ap_get_module_config(vector, &raw const super::own::dbtest_module)) }
 }

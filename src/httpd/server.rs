@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use super::bindings::{self, ap_conf_vector_t, core_dir_config, core_server_config, server_rec};
+use super::text::{holds, string};
 use super::{log, section, tree};
 use crate::app::http::Level;
 use crate::config::Settings;
@@ -242,13 +243,6 @@ pub(super) unsafe fn location_of<'a>(server: *const server_rec, uri: &str) -> Op
     }
 }
 
-/// Whether a `<Location path>` applies to a URL: as httpd's ap_location_walk has it, at the borders of segments.
-pub(super) fn holds(path: &str, url: &str) -> bool {
-    let path = path.trim_end_matches('/');
-    // the root holds whatever a pattern matches, too
-    path.is_empty() || url.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// The vectors of a server's Location sections, in httpd's own order of merging.
 unsafe fn sections<'a>(server: &server_rec) -> impl Iterator<Item = *const ap_conf_vector_t> + use<'a> {
     // SAFETY: the caller's promise that the server is of the running configuration: core's array holds that many
@@ -337,14 +331,4 @@ unsafe fn server_name(server: &server_rec) -> String {
     // SAFETY: a virtual host has at least one address.
     let port = unsafe { server.addrs.as_ref() }.map_or(server.port, |address| address.host_port);
     format!("{name}:{port}")
-}
-
-/// # Safety
-/// `text` is NULL or ends in NUL and outlives the result.
-pub(super) unsafe fn string<'a>(text: *const c_char) -> Option<&'a str> {
-    if text.is_null() {
-        return None;
-    }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr::<'a>(text) }.to_str().ok()
 }

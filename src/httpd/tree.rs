@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::bindings::{self, ap_directive_t, server_rec};
-use super::server::{holds, string};
+use super::text::{holds, string};
 use crate::config::Origin;
 use crate::config::overlooked::Written;
 

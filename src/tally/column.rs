@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use rustix::process::{Pid, test_kill_process};
 
 use super::Tally;
-use super::entry::Held;
+use super::counted::Held;
 
 /// A column for the process; none if there are more children than there were to be.
 pub fn claim(tally: &Tally, pid: u32) -> Option<usize> {

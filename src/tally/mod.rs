@@ -9,11 +9,13 @@
 #![forbid(unsafe_code)]
 
 mod column;
+mod counted;
 mod entry;
 mod histogram;
 mod words;
 
-pub use entry::{Counter, Entry, Held, Holding, Kept, now_ms};
+pub use counted::{Counter, Held};
+pub use entry::{Entry, Holding, Kept, now_ms};
 pub use histogram::{BOUNDS_US, Histogram, Timer};
 
 use std::sync::Arc;

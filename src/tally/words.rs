@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::entry::{Counter, Held};
+use super::counted::{Counter, Held};
 use super::histogram::{self, Timer};
 
 /// Memory that several processes may share.

@@ -12,6 +12,7 @@ mod extending;
 mod failing;
 mod htaccess;
 mod http;
+mod layers;
 mod life;
 mod load;
 mod metrics;

@@ -7,8 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::config::Resolved;
 use crate::database::Target;
 use crate::diagnosis::engine::kind::Circumstances;
-use crate::diagnosis::examine;
 use crate::diagnosis::report::Report;
+
+/// What examines a target of any kind.
+pub type Examine = fn(&Arc<dyn Target>, &Resolved, &Circumstances) -> Report;
 
 /// The examinations of one child.
 #[derive(Debug, Default)]
@@ -33,9 +35,15 @@ enum Outcome {
 }
 
 impl Examiner {
-    /// Examines `target`, or waits for the examination of it that is already running and shares its answer.
+    /// Examines `target` by `examine`, or waits for the examination of it that is already running and shares its answer.
     /// The key is what decides the answer: the target and the table, as configured, and who asks.
-    pub fn examine(&self, target: &Arc<dyn Target>, settings: &Resolved, circumstances: &Circumstances) -> Arc<Report> {
+    pub fn share_examination(
+        &self,
+        examine: Examine,
+        target: &Arc<dyn Target>,
+        settings: &Resolved,
+        circumstances: &Circumstances,
+    ) -> Arc<Report> {
         // a person's check sees more than a stranger's
         let person = if circumstances.on_request { "person" } else { "stranger" };
         let key = format!("{}\n{}\n{}\n{person}", circumstances.location, target.masked(), settings.table);

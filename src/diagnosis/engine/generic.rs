@@ -4,7 +4,7 @@
 use crate::config::Resolved;
 use crate::database::{Create, Error, Stage, Target};
 use crate::diagnosis::engine::kind::{Circumstances, Diagnosis, Entry};
-use crate::diagnosis::host::policy;
+use crate::diagnosis::engine::policy;
 use crate::diagnosis::host::process::Who;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use crate::diagnosis::report::{Finding, Report};
@@ -17,7 +17,7 @@ fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances
     let mut climb = Climb::begin(target.masked(), circumstances.within);
     climb.add(Trial::begin(Stage::Config).pass(target.masked()));
     let trial = Trial::begin(Stage::Who);
-    climb.add(Who::look(circumstances).step(trial));
+    climb.add(Who::look_below(&circumstances.root).step(trial));
     let trial = Trial::begin(Stage::Session);
     let mut connection = match target.connect(&settings.table, &settings.limits, Create::Never) {
         Ok(connection) => connection,

@@ -6,3 +6,4 @@ pub mod examiner;
 pub mod generic;
 pub mod kind;
 pub mod password_file;
+pub mod policy;

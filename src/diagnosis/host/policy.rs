@@ -10,20 +10,10 @@ use super::path::Seen;
 use super::path_fixes;
 use super::process::Who;
 use super::security::{Mode, is_unconfined, selinux_type};
-use crate::diagnosis::engine::kind::Entry;
 use crate::diagnosis::report::{Finding, Fix, Then};
 
-const REFUSES: &str = "DBT0210";
-
-/// This part of the catalogue.
-pub static ENTRIES: &[Entry] = &[Entry {
-    id: REFUSES,
-    title: "SELinux would refuse it to the confined server",
-    meaning: "The page works here, in permissive mode or from a shell that no policy confines. httpd under an enforcing policy \
-              will be refused.",
-    recognised: "The running policy itself is asked (/sys/fs/selinux/access) for httpd's domain, the label and the class.",
-    fixes: "The label by semanage fcontext and restorecon, or the boolean: before SELinux enforces.",
-}];
+/// The id of what the policy would refuse.
+pub const REFUSES: &str = "DBT0210";
 
 /// The policy, and for whom it is asked.
 pub struct Policy {

@@ -1,7 +1,7 @@
 //! The step `who`: in whose name everything after it holds. User, groups, SELinux domain, mounts, limits
 //! and capabilities of *this* process, since a shell of the administrator has others.
 //!
-//! Read from files below [`Circumstances::root`], so that tests can feed evidence (SELinux, say) that the
+//! Read from files below a root directory, so that tests can feed evidence (SELinux, say) that the
 //! machine does not have.
 
 use std::fs;
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use super::mounts::{self, Mount};
 use super::security::{Mode, Security, is_unconfined, selinux_type};
-use crate::diagnosis::engine::kind::Circumstances;
 use crate::diagnosis::report::Step;
 use crate::diagnosis::report::builder::Trial;
 
@@ -58,11 +57,6 @@ pub struct Who {
 }
 
 impl Who {
-    /// Looks at this process.
-    pub fn look(circumstances: &Circumstances) -> Self {
-        Self::look_below(&circumstances.root)
-    }
-
     /// Looks at this process, with /proc, /sys and /etc below `root`.
     pub fn look_below(root: &Path) -> Self {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());

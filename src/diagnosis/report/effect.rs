@@ -285,6 +285,10 @@ const SETTINGS_THAT_CORRECT: &[&str] = &[
 
 /// What a fix of this kind with this text does.
 pub fn price(kind: FixKind, text: &str) -> Price {
+    // advice that is a remark does nothing by itself
+    if text.lines().all(|line| line.trim_start().starts_with("--") || line.trim_start().starts_with('#')) {
+        return narrow(Effect::Looks);
+    }
     match kind {
         FixKind::Sql => statements(text),
         FixKind::Shell => commands(text),
@@ -452,6 +456,7 @@ mod tests {
                 "CREATE TABLE n (id integer); INSERT INTO n SELECT * FROM o; DROP TABLE o; ALTER TABLE n RENAME TO o;",
                 Effect::Changes,
             ),
+            ("-- Perhaps you meant to DROP something.", Effect::Looks),
             ("FROBNICATE everything;", Effect::Changes),
             (
                 "BEGIN; DROP TRIGGER t; CREATE TRIGGER t AFTER INSERT ON s BEGIN UPDATE n SET c = 1; END; COMMIT;",

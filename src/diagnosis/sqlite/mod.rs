@@ -46,7 +46,7 @@ fn quick(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding {
 fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances) -> Report {
     let climb = Climb::begin(target.masked(), circumstances.within);
     let who = Trial::begin(Stage::Who);
-    let looked = Who::look(circumstances);
+    let looked = Who::look_below(&circumstances.root);
     let who = looked.step(who);
     let evidence = Evidence::outside(looked, target, settings);
     if settings.is_default_database && is_yet_to_be_made(&evidence) {

@@ -1,5 +1,6 @@
 //! What is looked at: the resolver, the neighbours on this machine, the connections beside, the catalogue.
 
+pub mod certificates;
 pub mod facts;
 pub mod fields;
 pub mod names;

@@ -34,6 +34,9 @@ pub struct Probes {
     pub other_role: Option<bool>,
 }
 
+/// More than any packet holds, and little enough for one that is slow.
+pub const LARGE: usize = 6000;
+
 /// A probe that has had no answer by then learns nothing.
 const PATIENCE: Duration = Duration::from_millis(700);
 
@@ -161,7 +164,7 @@ pub fn admission(subject: &Subject, attempt: &Attempt, on_request: bool) -> Prob
 /// A root certificate on this machine with which the handshake succeeds.
 pub fn better_root(subject: &Subject, attempt: &Attempt, rejected: &Peer) -> Option<PathBuf> {
     let address = attempt.address.as_ref()?;
-    crate::diagnosis::postgresql::rules::tls::candidate_roots(subject, rejected).into_iter().find(|path| {
+    super::certificates::candidate_roots(subject, rejected).into_iter().find(|path| {
         let settings = PgSettings { sslrootcert: Some(RootCert::File(path.clone())), ..subject.settings.clone() };
         let deadline = Deadline::after(PATIENCE);
         let Ok(mut socket) = connect_socket(address, &settings, deadline) else { return false };
@@ -187,7 +190,7 @@ pub fn large_answers_are_lost(subject: &Subject, within: Duration) -> bool {
     let target = PgTarget::new(subject.settings.clone());
     let Ok(opened) = target.open(&limits) else { return false };
     let mut connection = target.connection(opened, &subject.table, &limits);
-    let large = format!("SELECT repeat('x', {})", crate::diagnosis::postgresql::rules::large_answers::LARGE);
+    let large = format!("SELECT repeat('x', {})", LARGE);
     connection.simple("SELECT 1").is_ok()
         && connection.simple(&large).is_err_and(|error| matches!(error.cause, Cause::TimedOut(_)))
 }

@@ -24,7 +24,7 @@ pub fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumsta
         return (generic::DIAGNOSIS.ladder)(target, settings, circumstances);
     };
     let trial = Trial::begin(Stage::Who);
-    let who = Who::look(circumstances);
+    let who = Who::look_below(&circumstances.root);
     let scene = Scene { target, settings, circumstances, who: &who };
     let mut climb = Climb::begin(target.masked(), circumstances.within);
     climb.add(config(&scene));

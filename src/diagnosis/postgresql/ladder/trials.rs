@@ -55,7 +55,7 @@ pub fn run(scene: &Scene, mut climb: Climb, subject: &Subject, session: Option<S
                 && probes::large_answers_are_lost(subject, climb.remaining()) =>
         {
             let mut trial = Trial::begin(Stage::Read);
-            trial.tried(subject.psql(&format!("SELECT repeat('x', {})", large_answers::LARGE)));
+            trial.tried(subject.psql(&format!("SELECT repeat('x', {})", probes::LARGE)));
             trial.fact("SELECT 1", "answered");
             trial.fact("large_answer", "did not come");
             if let Some(session) = session {

@@ -2,12 +2,10 @@
 //! that they were too large (a tunnel, a firewall that drops ICMP). The login works, a page of rows hangs.
 
 use crate::diagnosis::host::shell::word as shell;
+use crate::diagnosis::postgresql::gather::probes::LARGE;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, FixKind, Then};
-
-/// More than any packet holds, and little enough for one that is slow.
-pub const LARGE: usize = 6000;
 
 /// The finding for a connection over which this much does not come, while a few bytes do.
 pub fn lost(subject: &Subject) -> Finding {

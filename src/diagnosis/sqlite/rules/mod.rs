@@ -8,6 +8,7 @@ mod damage;
 mod files;
 mod limits;
 mod locks;
+mod obstacles;
 pub mod rebuild;
 mod relocate;
 mod storage;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::catalogue as id;
 use super::super::evidence::Evidence;
-use super::files::{other_causes, plain_sentence};
+use super::obstacles::{other_causes, plain_sentence};
 use super::{Verdict, maybe, name_file, relocate, verdict};
 use crate::database::Stage;
 use crate::diagnosis::host::mounts;

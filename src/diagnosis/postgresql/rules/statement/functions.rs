@@ -1,6 +1,7 @@
 //! Triggers and rules: what an insert sets off inside the server. Nothing here is ever sure that a trigger may go:
 //! it may keep an audit, a tenant's border, or the rows themselves.
 
+use super::said::{hinted, names};
 use super::{Doing, Scene, id, relation, table, what};
 use crate::database::ServerError;
 use crate::diagnosis::postgresql::gather::facts::{Relation, Trigger};
@@ -53,16 +54,6 @@ fn fired<'a>(scene: &Scene<'a>, context: &str) -> Vec<&'a Trigger> {
 fn plain_name(trigger: &Trigger) -> &str {
     let before = trigger.function.split('(').next().unwrap_or_default();
     before.rsplit('.').next().unwrap_or_default().trim_matches('"')
-}
-
-/// Whether a text has the name as a word of its own.
-pub(super) fn names(text: &str, name: &str) -> bool {
-    !name.is_empty() && words(text).any(|word| word == name)
-}
-
-/// The words of a server's message: identifiers stand in it in every language.
-pub fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).filter(|word| !word.is_empty())
 }
 
 /// The privilege that the function lacks, for the statement that it ran.
@@ -159,17 +150,6 @@ fn path(scene: &Scene, more: Option<&str>) -> String {
     let mut path: Vec<String> = scene.facts.path.iter().map(|schema| ident(schema)).collect();
     path.extend(more.map(ident));
     if path.is_empty() { "\"public\"".into() } else { path.join(", ") }
-}
-
-/// The server's own advice, as it stands.
-pub(super) fn hinted(scene: &Scene, error: &ServerError, found: Finding) -> Finding {
-    let Some(hint) = error.hint.as_deref().filter(|hint| !hint.is_empty()) else { return found };
-    found.maybe(
-        FixKind::Sql,
-        format!("the server's own HINT, as it stands (PostgreSQL at {})", scene.subject.server()),
-        format!("-- {}", hint.replace('\n', " ")),
-        Then::None,
-    )
 }
 
 /// Without the trigger: what it does is then not done. Only ever a choice.

@@ -5,6 +5,7 @@
 mod constraints;
 mod functions;
 mod rights;
+mod said;
 mod surroundings;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,8 @@ use crate::diagnosis::postgresql::rules::server;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::Finding;
 
-pub use functions::{Elsewhere, altered, routed, swallowed, words};
+pub use functions::{Elsewhere, altered, routed, swallowed};
+pub use said::words;
 pub use types::unreadable;
 pub use waiting::{Blocker, too_slow};
 

@@ -1,6 +1,6 @@
 //! Row level security, and the privileges of what a statement calls on the way.
 
-use super::functions::names;
+use super::said::{hinted, names};
 use super::{Doing, Scene, id, relation, role, table};
 use crate::database::ServerError;
 use crate::diagnosis::postgresql::quote::{ident, literal};
@@ -92,7 +92,7 @@ pub(super) fn setting_missing(scene: &Scene, error: &ServerError) -> Finding {
         ),
         None => found,
     };
-    super::functions::hinted(scene, error, found).maybe(
+    hinted(scene, error, found).maybe(
         FixKind::Sql,
         format!("{} (shows the policies)", subject.psql_place()),
         format!(
@@ -165,7 +165,7 @@ pub(super) fn privilege(scene: &Scene, error: &ServerError) -> Finding {
         return found.sure(FixKind::Sql, subject.psql_place(), missing.join(" "), Then::None);
     }
     let found = closed_schema(scene, error, "", found);
-    let found = super::functions::hinted(scene, error, found);
+    let found = hinted(scene, error, found);
     if !found.fixes.is_empty() {
         return found;
     }

@@ -1,5 +1,6 @@
 //! Values, types and whatever else a statement may meet, down to the SQLSTATE that nobody knows.
 
+use super::said;
 use super::{Scene, functions, id, relation, table, what};
 use crate::database::ServerError;
 use crate::diagnosis::postgresql::gather::facts::Relation;
@@ -184,17 +185,13 @@ pub(super) fn setting_wrong(scene: &Scene, error: &ServerError) -> Finding {
         format!("A setting or an argument has a value that does not work: {}", error.message),
     );
     // the message names the setting, in every language: only that one is taken back
-    let named: Vec<&str> = facts
-        .parameters
-        .iter()
-        .map(|one| one.name.as_str())
-        .filter(|name| functions::names(&error.message, name))
-        .collect();
+    let named: Vec<&str> =
+        facts.parameters.iter().map(|one| one.name.as_str()).filter(|name| said::names(&error.message, name)).collect();
     let found = match named.as_slice() {
         [name] => setting::reset(subject, facts, name, "DEFAULT", found),
         _ => found,
     };
-    functions::hinted(scene, error, found).maybe(
+    said::hinted(scene, error, found).maybe(
         FixKind::Sql,
         format!("{} (shows what is set for the role and the database)", subject.psql_place()),
         "SELECT setdatabase, setrole::regrole, setconfig FROM pg_db_role_setting;",
@@ -246,7 +243,7 @@ pub(super) fn limit(scene: &Scene, error: &ServerError) -> Finding {
         id(scene, "DBT1218", "DBT1327"),
         format!("{} exceeds a limit of the server ({}): {}", what(scene), error.code, error.message),
     );
-    functions::hinted(scene, error, found).maybe(
+    said::hinted(scene, error, found).maybe(
         FixKind::Sql,
         format!("{} (a trigger that fires itself?)", scene.subject.psql_place()),
         format!(
@@ -278,7 +275,7 @@ pub(super) fn unknown(scene: &Scene, error: &ServerError) -> Finding {
             said.join("; ").replace('\n', " ")
         ),
     );
-    functions::hinted(scene, error, found).maybe(
+    said::hinted(scene, error, found).maybe(
         FixKind::Sql,
         format!("{} (shows where the server's log is: it has the statement)", scene.subject.psql_place()),
         "SELECT current_setting('data_directory'), current_setting('log_destination'), current_setting('log_directory');",

@@ -1,6 +1,5 @@
 //! No verdict on the server's certificate: the two did not come to terms, or the server dislikes ours. The texts are OpenSSL's, never translated.
 
-use super::files;
 use super::{Handshake, show};
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::settings::TlsVersion;
@@ -100,8 +99,9 @@ pub(super) fn add_client_authority(subject: &Subject) -> String {
     let cert = subject.settings.sslcert.clone().unwrap_or_default();
     let issuer =
         fs::read(&cert).ok().and_then(|pem| X509::from_pem(&pem).ok()).map(|certificate| Peer::of(&certificate).issuer);
-    let authority =
-        files::certificates_beside(&cert).into_iter().find(|(_, about)| Some(&about.subject) == issuer.as_ref());
+    let authority = crate::diagnosis::postgresql::gather::certificates::certificates_beside(&cert)
+        .into_iter()
+        .find(|(_, about)| Some(&about.subject) == issuer.as_ref());
     let file = authority.map_or(cert, |(path, _)| path);
     format!("f=$(ask ssl_ca_file) && cd \"$d\" && cat {} >>\"$f\" && kill -HUP $p", shell(&file.display().to_string()))
 }

@@ -14,7 +14,7 @@ use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
-pub use files::{candidate_roots, client_pair_beside, common_name_of};
+pub use files::{client_pair_beside, common_name_of};
 
 /// What came of the handshake.
 #[derive(Debug, Clone, Copy)]
@@ -184,7 +184,7 @@ fn incomplete(subject: &Subject, shake: &Handshake, peer: &Peer) -> Finding {
         Some(RootCert::File(root)) => Some(root.as_path()),
         _ => None,
     };
-    let between = root.and_then(|root| files::intermediate(root, peer));
+    let between = root.and_then(|root| crate::diagnosis::postgresql::gather::certificates::intermediate(root, peer));
     let mut found = finding(
         "DBT0622",
         format!(
