@@ -158,7 +158,8 @@ fn page(
     let blank = STUFF.blank();
     let entry = match attempt {
         Attempt::Write { entry, .. } => Some(*entry),
-        Attempt::Read if !settings.read_only => Some(&blank),
+        // a table that is not there takes no row
+        Attempt::Read if !settings.read_only && !known.table_is_missing => Some(&blank),
         _ => None,
     };
     let offers_table = known.table_is_missing && settings.create_table && !settings.read_only;

@@ -12,7 +12,7 @@ use super::testing::{Asked, Fake, Site};
 /// Of the smaller input: so short that most runs are not interrupted by what else the machine does.
 const BYTES: usize = 1024;
 const TIMES: usize = 8;
-const RUNS: usize = 40;
+const RUNS: usize = 20;
 
 fn once(work: &dyn Fn(&[u8]), input: &[u8]) -> Duration {
     let start = Instant::now();
@@ -20,14 +20,20 @@ fn once(work: &dyn Fn(&[u8]), input: &[u8]) -> Duration {
     start.elapsed()
 }
 
-/// A square would take 64 times as long. The shortest of several runs counts, since others only add, and each is held
-/// against one that ran beside it.
+/// A square would take 64 times as long. The shortest of several runs counts, since others only add; a machine that is
+/// busy all the while gets another chance.
 fn is_linear(name: &str, make: &dyn Fn(usize) -> Vec<u8>, work: &dyn Fn(&[u8])) {
     let (few, many) = (make(BYTES), make(BYTES * TIMES));
-    let runs = (0..RUNS).map(|_| (once(work, &few), once(work, &many)));
-    let (short, long) = runs.reduce(|best, run| (best.0.min(run.0), best.1.min(run.1))).unwrap_or_default();
-    let most = short * 3 * TIMES as u32 + Duration::from_micros(200);
-    assert!(long < most, "{name}: {short:?} for {BYTES} bytes, {long:?} for {TIMES} times as many");
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        let runs = (0..RUNS).map(|_| (once(work, &few), once(work, &many)));
+        let (short, long) = runs.reduce(|best, run| (best.0.min(run.0), best.1.min(run.1))).unwrap_or_default();
+        if long < short * 3 * TIMES as u32 + Duration::from_micros(200) {
+            return;
+        }
+        seen.push((short, long));
+    }
+    panic!("{name}: for {BYTES} bytes and {TIMES} times as many {seen:?}");
 }
 
 fn repeated(piece: &str, bytes: usize) -> Vec<u8> {
