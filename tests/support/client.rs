@@ -5,12 +5,23 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// An answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Reply {
     pub status: u16,
     /// Names in lower case, in the order in which they came.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+/// For assertions that fail: the body as text, not as a list of numbers.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.status)?;
+        for (name, value) in &self.headers {
+            writeln!(f, "{name}: {value}")?;
+        }
+        write!(f, "\n{}", String::from_utf8_lossy(&self.body))
+    }
 }
 
 impl Reply {

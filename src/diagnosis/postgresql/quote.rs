@@ -3,7 +3,7 @@
 
 /// An identifier in SQL. Always quoted: a role may be called `user` or `order`.
 pub fn ident(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    postgres_protocol::escape::escape_identifier(name)
 }
 
 /// `schema.name` in SQL.
@@ -13,8 +13,8 @@ pub fn qualified(schema: &str, name: &str) -> String {
 
 /// A string in SQL, safe whatever standard_conforming_strings says.
 pub fn literal(text: &str) -> String {
-    let doubled = text.replace('\'', "''");
-    if doubled.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
+    // it puts a space before an E, lest it touch a word; here it always stands alone
+    postgres_protocol::escape::escape_literal(text).trim_start().to_owned()
 }
 
 /// A role or database in pg_hba.conf. Bare where that is safe, since people read these files; quoted, a

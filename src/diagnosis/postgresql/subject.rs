@@ -207,7 +207,7 @@ impl Subject {
         match &*self.location {
             // a failure of the page's own is read without knowing where
             "" => "httpd's configuration, in the place of DBTestDatabase".into(),
-            location => format!("httpd's configuration, inside <Location {location}>"),
+            location => format!("httpd's configuration, inside {}", crate::diagnosis::report::text::section(location)),
         }
     }
 

@@ -31,6 +31,15 @@ pub fn text(report: &Report, colour: Colour) -> String {
     out
 }
 
+/// The section of a place that is named as messages name it: "/dbtest", "example.org:80/dbtest", "the main server".
+pub fn section(place: &str) -> String {
+    match place.find('/') {
+        Some(0) => format!("<Location \"{place}\">"),
+        Some(at) => format!("<Location \"{}\"> of {}", &place[at..], &place[..at]),
+        None => format!("the configuration of {place}"),
+    }
+}
+
 /// "fail at admitted: DBT0712 …" — the line that stands alone.
 pub fn headline(report: &Report, colour: Colour) -> String {
     let verdict = report.verdict();
@@ -215,6 +224,18 @@ mod tests {
                 excluded: vec!["SELinux: not enforcing".into()],
             }),
             warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_place_is_named_by_its_section() {
+        for (place, expected) in [
+            ("/dbtest", "<Location \"/dbtest\">"),
+            ("example.org:80/a b", "<Location \"/a b\"> of example.org:80"),
+            ("the main server", "the configuration of the main server"),
+            ("example.org:80", "the configuration of example.org:80"),
+        ] {
+            assert_eq!(section(place), expected);
         }
     }
 

@@ -20,6 +20,7 @@ use crate::diagnosis::host::path::Trouble;
 use crate::diagnosis::host::policy::Policy;
 use crate::diagnosis::host::shell::quote;
 use crate::diagnosis::report::builder::{Climb, Trial};
+use crate::diagnosis::report::text::section;
 use evidence::Evidence;
 
 /// The table is there, and something else is amiss with it.
@@ -67,7 +68,7 @@ fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances
 /// "inside this Location" by its name.
 fn name_location(finding: &mut Finding, location: &str) {
     for fix in finding.fixes.iter_mut().filter(|fix| fix.kind == FixKind::Httpd) {
-        fix.place = fix.place.replace("this Location", &format!("<Location \"{location}\">"));
+        fix.place = fix.place.replace("this Location", &section(location));
     }
 }
 
