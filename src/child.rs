@@ -50,6 +50,8 @@ static CHILD: RwLock<Option<&'static Child>> = RwLock::new(None);
 
 /// Called once in each new child. Opens nothing.
 pub fn begin(main: &Main) {
+    // already set where httpd runs as one process and begins again
+    let _ = crate::database::postgresql::resolve::START.set(crate::httpd::signals::without_signals);
     let mode = main.mode();
     let mut child = Child {
         services: Services::new(mode.threads, Box::new(busy_threads_of_this_child))

@@ -124,7 +124,7 @@ fn check_place(place: &PlaceView, resolved: &Resolved, server: &ServerView, find
                        -D DUMP_CONFIG: put it in a file of mode 600 and write DBTestPasswordFile FILE";
         add(ids::INLINE_PASSWORD, Severity::Warning, message.into(), database);
     }
-    for message in resolved.target.suspicions() {
+    for message in resolved.target.suspicions().into_iter().chain(resolved.target.unproved()) {
         add(ids::SUSPICION, Severity::Warning, format!("DBTestDatabase: {message}"), database);
     }
     if place.open_to_everyone {

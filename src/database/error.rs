@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::login::LoginRefusal;
+
 /// The steps between configuration and a durable row, in order. Each is proved before the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
@@ -94,6 +96,10 @@ pub enum Cause {
     Closed,
     /// The peer does not speak the protocol: the first bytes it sent.
     Foreign(Vec<u8>),
+    /// We gave a login up: the server asked for what is not allowed or not known, or did not prove itself.
+    Login(LoginRefusal),
+    /// An answer that is not in PostgreSQL's protocol: the first bytes of the message that makes no sense.
+    Malformed(Vec<u8>),
     /// INSERT … RETURNING succeeded and gave no row back, and the row was not found: a trigger or rule of the table took
     /// it. It may have stored it elsewhere, or changed.
     NoRow,
@@ -195,6 +201,10 @@ impl fmt::Display for Cause {
             Cause::Tls { text, .. } => f.write_str(text),
             Cause::Closed => f.write_str("the other side closed the connection"),
             Cause::Foreign(bytes) => write!(f, "the answer is not PostgreSQL's: \"{}\"", bytes.escape_ascii()),
+            Cause::Login(refusal) => write!(f, "{refusal}"),
+            Cause::Malformed(bytes) => {
+                write!(f, "the answer is not in PostgreSQL's protocol: \"{}\"", bytes.escape_ascii())
+            }
             Cause::NoRow => {
                 f.write_str("the server stored no row that can be found: a trigger or a rule of the table took it")
             }

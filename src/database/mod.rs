@@ -8,6 +8,7 @@
 mod admission;
 mod batch;
 mod error;
+mod login;
 #[cfg(test)]
 mod model;
 pub mod postgresql;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 pub use admission::Children;
 pub use error::{Cause, Error, ServerError, Stage, WriteError};
+pub use login::LoginRefusal;
 pub use rows::{Row, Rows};
 pub use service::{NotStored, Refusal, Service, Services};
 pub use shared::Shared;
@@ -124,6 +126,12 @@ pub trait Target: Any + Debug + Send + Sync {
     /// a message that stands alone. Looks at nothing but the text.
     fn suspicions(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// That a password is sent to another machine which has not proved who it is, as a message that stands alone:
+    /// configtest warns of it.
+    fn unproved(&self) -> Option<String> {
+        None
     }
 
     /// The file behind the target, if it is one: configtest compares it with the DocumentRoots.

@@ -20,6 +20,7 @@ mod scoreboard;
 mod section;
 mod server;
 mod shared_memory;
+pub mod signals;
 mod subrequest;
 mod text;
 mod tree;

@@ -23,8 +23,8 @@ pub enum Failure {
     Postgres(tokio_postgres::Error),
     /// The server's error, in an answer that we read ourselves.
     Server(Box<ServerError>),
-    /// An answer that is not in the protocol.
-    Senseless,
+    /// An answer that is not in the protocol: the first bytes of the message.
+    Senseless(Vec<u8>),
     /// The stream broke.
     Broken(Broken),
     /// Nothing moved any more: the driver waits for something that will not come.

@@ -18,6 +18,9 @@ use super::wire::{Broken, Control, State};
 /// What becomes of the messages after this one. A break with false: this one makes no sense.
 type Flow = ControlFlow<bool>;
 
+/// So much of a message that makes no sense is worth showing.
+const SHOWN: usize = 64;
+
 /// Sends `request`, which ends with a Sync, and hands each message of the answer to `each` until ReadyForQuery.
 /// `each` returns false for a message that makes no sense.
 ///
@@ -115,20 +118,38 @@ fn answer(state: &mut State, each: &mut dyn FnMut(u8, &[u8]) -> bool) -> Result<
 /// Hands over the messages that are here as a whole.
 fn take(state: &mut State, each: &mut dyn FnMut(u8, &[u8]) -> Flow) -> Result<(), Failure> {
     let mut taken = 0;
-    let sense = loop {
-        match framing::message(&state.received()[taken..]) {
+    let mut senseless = None;
+    loop {
+        let rest = &state.received()[taken..];
+        match framing::message(rest) {
             Ok(Some((tag, body, length))) => {
                 taken += length;
-                if let Flow::Break(good) = each(tag, body) {
-                    break good;
+                // an error without a code is nobody's that we know
+                let flow = if tag == b'E' && !has_code(body) { Flow::Break(false) } else { each(tag, body) };
+                if let Flow::Break(good) = flow {
+                    senseless = (!good).then(|| shown(&rest[..length]));
+                    break;
                 }
             }
-            Ok(None) => break true,
-            Err(framing::NoMessage) => break false,
+            Ok(None) => break,
+            Err(framing::NoMessage) => {
+                senseless = Some(shown(rest));
+                break;
+            }
         }
-    };
+    }
     state.take(taken);
-    if sense { Ok(()) } else { Err(Failure::Senseless) }
+    senseless.map_or(Ok(()), |bytes| Err(Failure::Senseless(bytes)))
+}
+
+/// The first bytes of a message that makes no sense.
+fn shown(message: &[u8]) -> Vec<u8> {
+    message.iter().copied().take(SHOWN).collect()
+}
+
+/// Whether an ErrorResponse has a SQLSTATE, as PostgreSQL's and every pooler's have.
+fn has_code(body: &[u8]) -> bool {
+    body.split(|byte| *byte == 0).any(|field| field.len() == 6 && field[0] == b'C')
 }
 
 fn broken(state: &mut State) -> Failure {

@@ -24,7 +24,7 @@ pub fn cause(failure: Failure, limit: Duration) -> Cause {
         Failure::Broken(Broken::Io(error)) => Cause::Io(error),
         Failure::Broken(Broken::Tls(text)) => Cause::Tls { verify: 0, text },
         Failure::Server(error) => Cause::Server(error),
-        Failure::Senseless => Cause::Driver("the server's answer is not in its protocol".into()),
+        Failure::Senseless(bytes) => Cause::Malformed(bytes),
         Failure::Stalled => Cause::Driver("the driver waits for nothing: a bug of mod_dbtest".into()),
     }
 }
@@ -34,6 +34,7 @@ pub fn cause(failure: Failure, limit: Duration) -> Cause {
 pub fn startup_error(failure: Failure, startup: &Startup, spoke: bool, limit: Duration, doing: String) -> Error {
     let tls = matches!(&failure, Failure::Broken(Broken::Tls(_)));
     let stage = match startup {
+        Startup { refusal: Some(_), .. } => Stage::Authenticated,
         Startup { auth_ok: true, .. } => Stage::Session,
         Startup { auth_request: Some(_), .. } => Stage::Authenticated,
         Startup { spoke: false, .. } if tls => Stage::Tls,
@@ -41,11 +42,18 @@ pub fn startup_error(failure: Failure, startup: &Startup, spoke: bool, limit: Du
         _ => Stage::Admitted,
     };
     let cause = match (&startup.error, &startup.foreign) {
+        _ if startup.refusal.is_some() => startup.refusal.clone().map_or(Cause::Closed, Cause::Login),
         (Some(error), _) => Cause::Server(Box::new(error.clone())),
         (None, Some(bytes)) => Cause::Foreign(bytes.clone()),
         (None, None) => cause(failure, limit),
     };
     Error { stage, doing, cause }
+}
+
+/// Whether it was the driver that broke the authentication off. Its kind is private, its words are not translated.
+pub fn is_authentication(failure: &Failure) -> bool {
+    matches!(failure, Failure::Postgres(error)
+        if error.as_db_error().is_none() && error.to_string().starts_with("authentication error"))
 }
 
 /// All the fields of an error that came in UTF-8.

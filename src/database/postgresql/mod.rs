@@ -11,6 +11,7 @@
 //! - `statements`, `connection`: the table.
 //! - `failure`: errors.
 
+mod auth_request;
 pub mod certificate;
 pub mod connection;
 pub mod deadline;
@@ -20,6 +21,7 @@ pub mod failure;
 mod framing;
 pub mod negotiate;
 pub mod open;
+mod policy;
 pub mod resolve;
 pub mod settings;
 pub mod socket;
@@ -119,6 +121,10 @@ impl Target for PgTarget {
 
     fn suspicions(&self) -> Vec<String> {
         self.settings.suspicions()
+    }
+
+    fn unproved(&self) -> Option<String> {
+        self.settings.unproved()
     }
 
     fn file(&self) -> Option<&Path> {

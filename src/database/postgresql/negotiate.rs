@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Connection, config};
 
-use crate::database::{Cause, Error, Secret, ServerError, Stage};
+use crate::database::{Cause, Error, LoginRefusal, Secret, ServerError, Stage};
 
 use super::deadline::Deadline;
 use super::drive;
 use super::exchange;
-use super::failure::startup_error;
+use super::failure::{self, startup_error};
+use super::policy::Policy;
 use super::settings::{ChannelBinding, PgSettings};
 use super::socket::{Address, Socket};
 use super::startup::{AuthRequest, Startup};
@@ -131,11 +132,13 @@ pub fn start(
     deadline: Deadline,
     spoke: bool,
 ) -> Result<Session, Box<StartFailed>> {
+    let policy = Policy::of(settings, matches!(transport, Transport::Tls(_)));
     let control = Control::new(transport, deadline);
+    control.with(|state| state.startup.policy = policy);
     let config = config(settings, login);
     let future = config.connect_raw(Wire(control.clone()), Finished);
     let result = drive::start(&control, future);
-    let startup = control.with(|state| std::mem::take(&mut state.startup));
+    let mut startup = control.with(|state| std::mem::take(&mut state.startup));
     match result {
         Ok((client, connection)) => {
             // the tap has seen enough
@@ -143,6 +146,10 @@ pub fn start(
             Ok(Session { client, connection, control, startup })
         }
         Err(failure) => {
+            if startup.signed && startup.refusal.is_none() && failure::is_authentication(&failure) {
+                startup.refusal = Some(LoginRefusal::Unproven { skipped: false });
+                startup.auth_ok = false;
+            }
             let doing =
                 format!("logging in to {address} as role \"{}\" to database \"{}\"", login.user, login.database);
             let mut error = startup_error(failure, &startup, spoke, deadline.limit(), doing);

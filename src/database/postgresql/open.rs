@@ -157,7 +157,7 @@ fn pass(settings: &PgSettings, deadline: Deadline, wanted: Wanted, attempts: &mu
     let count = hosts.len();
     for (tried, host) in hosts.into_iter().enumerate() {
         let share = share(deadline, count - tried);
-        let mut places = match resolve::addresses(host) {
+        let mut places = match resolve::addresses(host, share) {
             Ok(places) => places,
             Err(error) => {
                 attempts.push(Attempt::failed(host, None, error));

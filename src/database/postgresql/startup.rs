@@ -4,38 +4,10 @@
 //! the diagnosis is made of exactly that. It also gives up on a message that is not UTF-8, which servers send
 //! before they know the client's encoding.
 
-use crate::database::ServerError;
+use crate::database::{LoginRefusal, ServerError};
 
-/// The authentication that pg_hba.conf's line demanded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuthRequest {
-    /// In the clear: `password`, `ldap`, `pam`, `radius`.
-    Cleartext,
-    Md5,
-    /// SCRAM; the mechanisms on offer.
-    Sasl(Vec<String>),
-    /// Kerberos: `gss`.
-    Gss,
-    /// Windows: `sspi`.
-    Sspi,
-    /// A code of the protocol that nobody uses any more.
-    Other(i32),
-}
-
-impl AuthRequest {
-    /// In the words of pg_hba.conf.
-    pub fn method(&self) -> &'static str {
-        match self {
-            AuthRequest::Cleartext => "password",
-            AuthRequest::Md5 => "md5",
-            AuthRequest::Sasl(names) if names.iter().all(|name| name == "OAUTHBEARER") => "oauth",
-            AuthRequest::Sasl(_) => "scram-sha-256",
-            AuthRequest::Gss => "gss",
-            AuthRequest::Sspi => "sspi",
-            AuthRequest::Other(_) => "unknown",
-        }
-    }
-}
+pub use super::auth_request::AuthRequest;
+use super::policy::{self, Policy};
 
 /// The record of one startup.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +26,12 @@ pub struct Startup {
     pub ready: bool,
     /// ErrorResponse.
     pub error: Option<ServerError>,
+    /// Why we do not go on, though the server would.
+    pub refusal: Option<LoginRefusal>,
+    /// What is demanded of the login. Set before it begins.
+    pub policy: Policy,
+    /// The server sent its signature: only the driver can tell whether it is right.
+    pub signed: bool,
     /// The first bytes of a peer that does not speak the protocol.
     pub foreign: Option<Vec<u8>>,
     /// Bytes of a message that is not yet whole.
@@ -74,7 +52,7 @@ impl Startup {
     /// Takes the next bytes from the server. True: they are no PostgreSQL's, or a refusal that needs no more.
     pub fn feed(&mut self, bytes: &[u8]) -> bool {
         self.pending.extend_from_slice(bytes);
-        while self.foreign.is_none() && !self.ready {
+        while self.foreign.is_none() && !self.ready && self.refusal.is_none() {
             if !self.spoke && self.is_foreign() {
                 return true;
             }
@@ -83,7 +61,7 @@ impl Startup {
             self.spoke = true;
             self.take(message[0], &message[5..]);
         }
-        false
+        self.refusal.is_some()
     }
 
     /// The length of the first message, tag included, once it is here as a whole.
@@ -133,12 +111,19 @@ impl Startup {
 
     fn take_authentication(&mut self, body: &[u8]) {
         let request = match integer(body) {
-            Some(0) => {
-                self.auth_ok = true;
+            Some(0) => return self.admitted(),
+            // the exchange goes on
+            None | Some(8) => return,
+            Some(11) => {
+                let count = policy::iterations(&body[4..]).filter(|count| *count > policy::MOST_ITERATIONS);
+                let refusal = count.map(|count| LoginRefusal::Iterations { count, most: policy::MOST_ITERATIONS });
+                self.refusal = self.refusal.take().or(refusal);
                 return;
             }
-            // the exchange goes on
-            None | Some(8 | 11 | 12) => return,
+            Some(12) => {
+                self.signed = true;
+                return;
+            }
             Some(3) => AuthRequest::Cleartext,
             Some(5) => AuthRequest::Md5,
             Some(7) => AuthRequest::Gss,
@@ -149,7 +134,18 @@ impl Startup {
             }
             Some(other) => AuthRequest::Other(other),
         };
+        self.refusal = self.refusal.take().or(self.policy.asked(&request).err());
         self.auth_request.get_or_insert(request);
+    }
+
+    /// AuthenticationOk. After SCRAM only together with the server's signature, which proves that it knows the password.
+    fn admitted(&mut self) {
+        self.refusal = match self.auth_request {
+            Some(AuthRequest::Sasl(_)) if !self.signed => Some(LoginRefusal::Unproven { skipped: true }),
+            Some(_) => None,
+            None => self.policy.let_in().err(),
+        };
+        self.auth_ok = self.refusal.is_none();
     }
 }
 
@@ -209,6 +205,7 @@ mod tests {
     #[test]
     fn an_exchange_is_recorded_byte_by_byte() {
         let mut bytes = message(b'R', b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
+        bytes.extend(message(b'R', b"\0\0\0\x0cv=c2lnbmVk"));
         bytes.extend(message(b'R', &[0, 0, 0, 0]));
         bytes.extend(message(b'S', b"server_version\x0015.18\0"));
         bytes.extend(message(b'K', &[0, 0, 1, 0, 9, 9, 9, 9]));

@@ -15,6 +15,7 @@ use crate::diagnosis::postgresql::gather::facts::Facts;
 use crate::diagnosis::postgresql::gather::names::Names;
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
+use crate::diagnosis::postgresql::rules::exchange;
 use crate::diagnosis::postgresql::rules::pgpool;
 use crate::diagnosis::postgresql::rules::reach;
 use crate::diagnosis::postgresql::rules::resolve;
@@ -88,6 +89,7 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
         Stage::Authenticated => match &error.cause {
             Cause::Server(refusal) => authenticated::refused(&subject, None, refusal),
             Cause::Driver(text) => authenticated::driver(&subject, text),
+            Cause::Login(refusal) => exchange::given_up(&subject, refusal),
             cause => authenticated::hung_up(&subject, matches!(cause, Cause::TimedOut(_))),
         },
         Stage::Session => match &error.cause {

@@ -274,6 +274,8 @@ fn copy(cause: &Cause) -> Cause {
         Cause::TimedOut(limit) => Cause::TimedOut(*limit),
         Cause::Closed => Cause::Closed,
         Cause::NoRow => Cause::NoRow,
+        Cause::Login(refusal) => Cause::Login(refusal.clone()),
+        Cause::Malformed(bytes) => Cause::Malformed(bytes.clone()),
         other => Cause::Driver(other.to_string()),
     }
 }

@@ -3,6 +3,7 @@
 
 use super::draft::Draft;
 use super::pairs::Pair;
+use super::require_auth::RequireAuth;
 use super::values::{boolean, file, milliseconds, number, one_of, seconds, tls_version, word};
 use super::words;
 use crate::database::text::{nearest, shown, wrong};
@@ -60,12 +61,10 @@ pub static KEYS: &[Key] = &[
         "its format serves many databases at once",
         "write DBTestPasswordFile with a file that holds only the password",
     ),
-    refused(
-        "require_auth",
-        &[],
-        "the driver answers the method that the server asks for",
-        "write sslmode=verify-full, and channel_binding=require to insist on SCRAM",
-    ),
+    honoured("require_auth", |draft, value| {
+        draft.settings.require_auth = RequireAuth::parse(value)?;
+        Ok(())
+    }),
     honoured("channel_binding", |draft, value| {
         draft.settings.channel_binding = one_of("channel_binding", value, &words::CHANNEL_BINDING)?;
         Ok(())

@@ -77,6 +77,7 @@ impl PgSettings {
         add("sslnegotiation", differs(self.sslnegotiation != default.sslnegotiation, direct));
         let binding = words::written(&words::CHANNEL_BINDING, &self.channel_binding);
         add("channel_binding", differs(self.channel_binding != default.channel_binding, binding));
+        add("require_auth", self.require_auth.as_ref().map(super::RequireAuth::written));
         add("application_name", self.application_name.clone());
         add("fallback_application_name", self.fallback_application_name.clone());
         add("options", self.options.clone());

@@ -12,6 +12,7 @@ mod hosts;
 mod keys;
 mod masked;
 mod pairs;
+mod require_auth;
 mod secrets;
 mod suspicions;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod words;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use require_auth::{AuthMethod, RequireAuth};
 pub use types::{
     ChannelBinding, DEFAULT_PORT, GssEncMode, Host, HostPort, RootCert, SslMode, SslNegotiation, TargetSessionAttrs,
     TlsVersion,
@@ -61,6 +63,8 @@ pub struct PgSettings {
     pub sslsni: bool,
     pub sslnegotiation: SslNegotiation,
     pub channel_binding: ChannelBinding,
+    /// What the server may ask for; nothing unless set.
+    pub require_auth: Option<RequireAuth>,
     pub application_name: Option<String>,
     pub fallback_application_name: Option<String>,
     /// Command-line options for the server's process, e.g. `-c search_path=app`.
@@ -104,6 +108,7 @@ impl Default for PgSettings {
             sslsni: true,
             sslnegotiation: SslNegotiation::default(),
             channel_binding: ChannelBinding::default(),
+            require_auth: None,
             application_name: None,
             fallback_application_name: None,
             options: None,

@@ -1,7 +1,7 @@
 //! What is legal but hardly meant: configtest warns of it.
 
-use super::types::Host;
-use super::{PgSettings, SslMode};
+use super::types::{Host, HostPort};
+use super::{AuthMethod, ChannelBinding, PgSettings, SslMode};
 
 /// Words that stand in templates and tutorials, once `<`, `>`, brackets, `_` and `-` are taken off.
 const USERS: &[&str] = &["user", "username", "youruser", "yourusername", "dbuser", "myuser", "scott"];
@@ -29,6 +29,34 @@ const DATABASES: &[&str] = &["dbname", "databasename", "yourdatabase", "yourdb",
 const HOSTS: &[&str] = &["host", "hostname", "yourhost", "yourserver", "dbhost", "server"];
 
 impl PgSettings {
+    /// The first host that is given the password, or what it is proved by, without having proved who it is: another
+    /// machine, by TCP, where neither TLS verifies the server (sslmode verify-ca or verify-full) nor SCRAM is bound to the
+    /// connection (channel_binding=require) nor require_auth insists on SCRAM, by which a server that does not know the
+    /// password learns nothing of it.
+    pub fn password_for_anybody(&self) -> Option<&HostPort> {
+        let proved = self.sslmode >= SslMode::VerifyCa
+            || self.channel_binding == ChannelBinding::Require
+            || self
+                .require_auth
+                .as_ref()
+                .is_some_and(|required| !required.allows(AuthMethod::Password) && !required.allows(AuthMethod::Md5));
+        let password = self.password.as_ref().is_some_and(|password| !password.reveal().is_empty());
+        self.hosts.iter().find(|host| password && !proved && is_remote(host))
+    }
+
+    /// The sentence for configtest about [`PgSettings::password_for_anybody`].
+    pub fn unproved(&self) -> Option<String> {
+        let host = match &self.password_for_anybody()?.host {
+            Host::Name(name) => name.clone(),
+            Host::Address(address) => address.to_string(),
+            Host::SocketDir(_) | Host::LocalSocket => "another machine".into(),
+        };
+        Some(format!(
+            "the password goes to {host} without proof that this is the server that is meant: write sslmode=verify-full \
+             with sslrootcert, or require_auth=scram-sha-256"
+        ))
+    }
+
     /// Messages that stand alone, about what is legal but hardly meant. None repeats the password.
     pub fn suspicions(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -65,6 +93,16 @@ impl PgSettings {
         }
         found
     }
+}
+
+/// Another machine. A name is one unless it says that it is this one: it is not looked up here.
+fn is_remote(host: &HostPort) -> bool {
+    let named = match &host.host {
+        Host::Name(name) => !name.eq_ignore_ascii_case("localhost"),
+        Host::Address(address) => !address.is_loopback(),
+        Host::SocketDir(_) | Host::LocalSocket => false,
+    };
+    host.hostaddr.map_or(named, |address| !address.is_loopback())
 }
 
 fn is_placeholder(value: &str, words: &[&str]) -> bool {

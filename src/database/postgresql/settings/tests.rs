@@ -112,7 +112,7 @@ fn every_key_that_is_honoured_reaches_its_field() {
     let read = good(
         "sslmode=verify-full host=h sslrootcert=/ca sslcert=/crt sslkey=/key sslpassword=x sslcrl=/crl sslcrldir=/crls \
          ssl_min_protocol_version=tlsv1.1 ssl_max_protocol_version=TLSv1.3 sslsni=0 sslnegotiation=direct \
-         channel_binding=require application_name=app fallback_application_name=fall options='-c a=b' \
+         channel_binding=require require_auth=!md5,!password application_name=app fallback_application_name=fall options='-c a=b' \
          client_encoding=utf-8 connect_timeout=7 tcp_user_timeout=1500 keepalives=0 keepalives_idle=1 \
          keepalives_interval=2 keepalives_count=3 target_session_attrs=read-write load_balance_hosts=random \
          requirepeer=postgres gssencmode=disable",
@@ -131,6 +131,7 @@ fn every_key_that_is_honoured_reaches_its_field() {
         sslsni: false,
         sslnegotiation: super::SslNegotiation::Direct,
         channel_binding: super::ChannelBinding::Require,
+        require_auth: super::RequireAuth::parse("!md5,!password").unwrap(),
         application_name: Some("app".into()),
         fallback_application_name: Some("fall".into()),
         options: Some("-c a=b".into()),
@@ -271,7 +272,7 @@ const WRONG: &[(&str, &str)] = &[
     ("sslcompression=1", "TLS compression is unsafe"),
     ("replication=database", "a replication connection cannot read a table"),
     ("requiressl=1", "write sslmode=require"),
-    ("require_auth=scram-sha-256", "\"require_auth\" is not supported"),
+    ("require_auth=scram-sha256", "did you mean \"scram-sha-256\"?"),
     ("client_encoding=latin1", "the pages are UTF-8"),
     ("scram_client_key=SECRET", "a password's equal"),
     ("oauth_client_secret=SECRET", "nobody who could log in"),
@@ -359,10 +360,10 @@ fn placeholders_are_suspected_and_plain_values_are_not() {
             "postgresql://user:password@localhost/dbname",
             vec!["user name \"user\"", "password", "database name \"dbname\""],
         ),
-        ("postgresql://app:<PASSWORD>@h/app", vec!["the password looks like"]),
-        ("postgresql://app:%5BYOUR-PASSWORD%5D@h/app", vec!["the password looks like"]),
+        ("postgresql://app:<PASSWORD>@localhost/app", vec!["the password looks like"]),
+        ("postgresql://app:%5BYOUR-PASSWORD%5D@localhost/app", vec!["the password looks like"]),
         ("postgresql://app:your_password@host/app", vec!["the password looks like", "the host \"host\""]),
-        ("host=h password='x '", vec!["begins or ends with white space"]),
+        ("host=localhost password='x '", vec!["begins or ends with white space"]),
         ("host=/run/pg sslmode=require", vec!["no effect on a local socket"]),
         ("host=h requirepeer=postgres", vec!["requirepeer has no effect over TCP"]),
         ("postgresql://flasktest:test12345@localhost/flasktestdb", vec![]),

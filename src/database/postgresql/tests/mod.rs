@@ -8,6 +8,7 @@ mod encryption;
 mod failover;
 
 mod foreign;
+mod impostor;
 mod peer;
 mod poolers;
 mod rows;

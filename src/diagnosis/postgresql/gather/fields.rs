@@ -61,7 +61,8 @@ pub fn of_cause(cause: &Cause) -> Vec<(&'static str, String)> {
         }
         Cause::Foreign(bytes) => vec![("first_bytes", bytes.escape_ascii().to_string())],
         Cause::Closed => vec![("error", "the other side closed the connection".into())],
-        Cause::NoRow => vec![("error", cause.to_string())],
+        Cause::Malformed(bytes) => vec![("first_bytes", bytes.escape_ascii().to_string())],
+        Cause::Login(_) | Cause::NoRow => vec![("error", cause.to_string())],
         Cause::Driver(text) => vec![("error", text.clone())],
         Cause::Sqlite { .. } => Vec::new(),
     }

@@ -482,6 +482,7 @@ fn tls_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Error
 fn login_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Error) -> Finding {
     let request = attempt.startup.auth_request.as_ref();
     match (&error.cause, request) {
+        (Cause::Login(refusal), _) => exchange::given_up(subject, refusal),
         (_, Some(request @ (AuthRequest::Gss | AuthRequest::Sspi | AuthRequest::Other(_)))) => {
             authenticated::unsupported(subject, request)
         }
@@ -574,6 +575,7 @@ fn silent_after(subject: &Subject, cause: &Cause, stage: Stage, scene: &Scene, a
         }
         (Cause::Tls { .. }, _) => tls_failed(scene, subject, attempt, &attempt.error),
         (Cause::Driver(text), _) => authenticated::driver(subject, text),
+        (Cause::Login(refusal), _) => exchange::given_up(subject, refusal),
         (Cause::Foreign(bytes), _) => speaks::read(subject, &Silence::Bytes(bytes.clone()), &Surroundings::default()),
         (_, Stage::Admitted) => admitted::hung_up(subject, timed_out),
         (_, Stage::Authenticated) => authenticated::hung_up(subject, timed_out),

@@ -1,6 +1,7 @@
 //! Reading a login that this module itself ended, since the two had no way of logging in in common, or that it went
 //! through without knowing to whom it gave its password.
 
+use crate::database::LoginRefusal;
 use crate::database::postgresql::settings::{ChannelBinding, RootCert, SslMode, SslNegotiation};
 use crate::database::postgresql::startup::AuthRequest;
 use crate::diagnosis::postgresql::quote::ident;
@@ -26,6 +27,23 @@ pub fn ended(subject: &Subject, request: &AuthRequest, text: &str) -> Option<Fin
         return Some(no_binding(subject, request));
     }
     text.contains("iteration count").then(|| too_many_iterations(subject))
+}
+
+/// The finding for a login that this module gave up.
+pub fn given_up(subject: &Subject, refusal: &LoginRefusal) -> Finding {
+    match refusal {
+        LoginRefusal::Mechanisms(names) => other_mechanism(subject, names),
+        LoginRefusal::NoChannelBinding { mechanisms, .. } if !mechanisms.is_empty() => {
+            no_binding(subject, &AuthRequest::Sasl(mechanisms.clone()))
+        }
+        LoginRefusal::NoChannelBinding { asked: "password", .. } => no_binding(subject, &AuthRequest::Cleartext),
+        LoginRefusal::NoChannelBinding { asked: "md5", .. } => no_binding(subject, &AuthRequest::Md5),
+        LoginRefusal::Iterations { .. } => too_many_iterations(subject),
+        // what there is to do depends on who is at fault, which nobody knows
+        LoginRefusal::NoChannelBinding { .. } | LoginRefusal::Method { .. } | LoginRefusal::Unproven { .. } => {
+            finding("DBT0807", format!("The login of role {} was not completed: {refusal}", subject.role))
+        }
+    }
 }
 
 /// SASL, but not SCRAM: OAUTHBEARER, say, of pg_hba.conf's method oauth (PostgreSQL 18).
