@@ -166,6 +166,13 @@ pub static ENTRIES: &[Entry] = &[
         "Name the server's machine; for a container the host or the service that runs the database.",
     ),
     entry(
+        "DBT0418",
+        "The server takes no connections from its queue",
+        "The queue of the listening port is full, so that the kernel drops what comes; the server does not accept: pgpool with all its children in use, a stopped process, too much to do.",
+        "No answer from an address of this machine; /proc/net/tcp shows connections waiting on the listening port.",
+        "Look at the process that listens; more children for pgpool.",
+    ),
+    entry(
         "DBT0419",
         "Connecting failed",
         "The system gave an error that has no entry of its own.",

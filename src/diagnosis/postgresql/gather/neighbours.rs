@@ -53,6 +53,8 @@ pub struct Neighbours {
     pub port_range: Option<(u16, u16)>,
     /// The far end of every connection, as often as there is one; those that only wait to be free are among them.
     pub connections: Vec<SocketAddr>,
+    /// Connections that nobody has accepted yet, for each listening port where there are some.
+    pub queues: BTreeMap<u16, usize>,
     /// This machine's IPv6 addresses.
     pub ipv6: Vec<Ipv6Addr>,
 }
@@ -104,6 +106,7 @@ impl Neighbours {
             container: is_container(root),
             port_range: port_range(&text(&root.join("proc/sys/net/ipv4/ip_local_port_range"))),
             connections: tables.iter().flat_map(|table| far_ends(table)).collect(),
+            queues: tables.iter().flat_map(|table| queues(table)).collect(),
             ipv6: ipv6_addresses(&text(&root.join("proc/net/if_inet6"))),
         }
     }
@@ -111,6 +114,11 @@ impl Neighbours {
     /// Has this machine an address to come from towards `address`?
     pub fn has_ipv6(&self, address: IpAddr) -> bool {
         self.ipv6.iter().any(|ours| address.is_loopback() || !ours.is_loopback())
+    }
+
+    /// How many connections wait to be accepted on a port.
+    pub fn waiting(&self, port: u16) -> usize {
+        self.queues.get(&port).copied().unwrap_or(0)
     }
 
     /// How many connections there are to an address and port.
@@ -237,6 +245,18 @@ fn listening_ports(table: &str) -> Vec<Listener> {
             let owner = fields.nth(3).and_then(|uid| uid.parse().ok()).unwrap_or(u32::MAX);
             let port = u16::from_str_radix(port, 16).ok()?;
             (state == "0A").then_some(Listener { address: kernel_address(address)?, port, owner })
+        })
+        .collect()
+}
+
+/// Ports in state LISTEN whose receive queue, which then counts connections, is not empty.
+fn queues(table: &str) -> Vec<(u16, usize)> {
+    let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines
+        .filter_map(|fields| {
+            let port = u16::from_str_radix(fields.get(1)?.split_once(':')?.1, 16).ok()?;
+            let waiting = usize::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?;
+            (*fields.get(3)? == "0A" && waiting > 0).then_some((port, waiting))
         })
         .collect()
 }

@@ -1,10 +1,11 @@
 //! Reading a TCP connection that did not come about: the errno of each address, and what this machine
 //! itself can say about the server (see [`crate::diagnosis::postgresql::gather::neighbours`]).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::database::postgresql::settings::Host;
-use crate::diagnosis::host::unit::{self};
+use crate::diagnosis::host::unit;
+use crate::diagnosis::postgresql::rules::own_ends::{is_without_ipv6, no_ipv6, no_port_left};
+use crate::diagnosis::postgresql::rules::queue;
 use crate::diagnosis::postgresql::rules::refused::refused;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings, accept_rule};
@@ -32,6 +33,11 @@ pub fn tcp(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surro
             Refusal::Errno(libc::EHOSTUNREACH | libc::EHOSTDOWN) => host_unreachable(subject, address),
             Refusal::Errno(libc::EADDRNOTAVAIL) => no_port_left(subject, address, around),
             Refusal::Errno(libc::EMFILE | libc::ENFILE) => no_descriptor(subject, refusal),
+            Refusal::Errno(libc::ETIMEDOUT) | Refusal::TimedOut(_)
+                if subject.local && around.neighbours.waiting(subject.port) > 0 =>
+            {
+                queue::full(subject, around.neighbours.waiting(subject.port))
+            }
             Refusal::Errno(libc::ETIMEDOUT) | Refusal::TimedOut(_) => silent(subject, address, refusal),
             Refusal::Errno(libc::EAFNOSUPPORT) if address.is_ipv4() => no_family(subject, "AF_INET", around),
             Refusal::Errno(libc::EAFNOSUPPORT) => no_route(subject, attempts),
@@ -219,83 +225,6 @@ fn host_unreachable(subject: &Subject, address: SocketAddr) -> Finding {
     )
 }
 
-/// IPv6 is switched off here: no socket of its kind, or no address of this machine's to connect from.
-fn is_without_ipv6(address: SocketAddr, refusal: Refusal, around: &Surroundings) -> bool {
-    let errnos = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT, libc::ENETUNREACH];
-    let errno = matches!(refusal, Refusal::Errno(errno) if errnos.contains(&errno));
-    address.is_ipv6() && errno && !around.neighbours.has_ipv6(address.ip())
-}
-
-fn no_ipv6(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
-    let ip = address.ip();
-    let found = finding(
-        "DBT0416",
-        format!("{ip} is an IPv6 address, and this machine has none to come from: IPv6 is off here, or has the loopback only"),
-    )
-    .not(format!("not PostgreSQL: the kernel has no address to come from towards {ip} (/proc/net/if_inet6)"));
-    let loopback = IpAddr::from([127, 0, 0, 1]);
-    if !ip.is_loopback() {
-        return found.maybe(
-            FixKind::Shell,
-            "a root shell on this machine (does the server's name have an IPv4 address? then name that)",
-            match &subject.place {
-                Place::Tcp { host, .. } => {
-                    format!("timeout 10 getent ahostsv4 {}", crate::diagnosis::host::shell::word(host))
-                }
-                Place::Socket(_) => "ip address".into(),
-            },
-            Then::None,
-        );
-    }
-    let text = subject.directive(|settings| {
-        if let Some(host) = settings.hosts.get_mut(subject.host_index) {
-            (host.host, host.hostaddr) = (Host::Address(loopback), None);
-        }
-    });
-    let neighbours = &around.neighbours;
-    let sure = neighbours.accepts(loopback, subject.port) && neighbours.is_port_trusted(subject.port);
-    let place = format!("{}{}", subject.httpd_place(), neighbours.whose_port(subject.port));
-    found.fix(Fix { sure, kind: FixKind::Httpd, place, text, then: Then::Reload })
-}
-
-fn no_port_left(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
-    let used = around.neighbours.connections_to(address);
-    let Some((first, last)) = around.neighbours.port_range.filter(|(first, last)| used + 2 > usize::from(last - first))
-    else {
-        return finding(
-            "DBT0419",
-            format!("Connecting to {} failed: this machine cannot use an address or port for it (EADDRNOTAVAIL); why is open", subject.server()),
-        )
-        .maybe(
-            FixKind::Shell,
-            "a root shell on this machine",
-            format!("ip address; timeout 10 ip route get {}; ss -s", address.ip()),
-            Then::None,
-        );
-    };
-    finding(
-        "DBT0410",
-        format!(
-            "This machine has no free local port left for connections to {}: {used} are in use or waiting, of {first} to {last}",
-            address.ip()
-        ),
-    )
-    .maybe(
-        FixKind::Shell,
-        "a root shell on this machine (who holds them?)",
-        format!("ss -tanp dst {} | awk '{{print $1, $6}}' | sort | uniq -c | sort -rn | head", address.ip()),
-        Then::None,
-    )
-    .maybe(
-        FixKind::Shell,
-        "a root shell on this machine (widens the range of ports)",
-        "printf 'net.ipv4.ip_local_port_range = 15000 60999\nnet.ipv4.tcp_tw_reuse = 1\n' \
-         >/etc/sysctl.d/60-mod-dbtest.conf && sysctl -p /etc/sysctl.d/60-mod-dbtest.conf",
-        Then::None,
-    )
-    .not("not a missing address of this machine's: its other connections to there have one (/proc/net/tcp)")
-}
-
 pub fn no_descriptor(subject: &Subject, refusal: Refusal) -> Finding {
     finding(
         "DBT0411",
@@ -438,6 +367,15 @@ mod tests {
         around.neighbours.names.insert(1001, "carol".into());
         let found = tcp(&over_tcp(), &[attempt("127.0.0.1", libc::ECONNREFUSED)], &around);
         assert!(!found.fixes[0].sure && found.fixes[0].place.contains("user carol, uid 1001"), "{:?}", found.fixes[0]);
+    }
+
+    #[test]
+    fn a_full_queue_of_this_machines_is_no_firewall() {
+        let silent = [(SocketAddr::from(([127, 0, 0, 1], 5432)), Refusal::TimedOut(std::time::Duration::from_secs(1)))];
+        let mut around = Surroundings::default();
+        assert_eq!(tcp(&over_tcp(), &silent, &around).id, "DBT0413");
+        around.neighbours.queues.insert(5432, 129);
+        assert_eq!(tcp(&over_tcp(), &silent, &around).id, "DBT0418");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::diagnosis::postgresql::rules::queue;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::postgresql::surroundings::Surroundings;
 use crate::diagnosis::report::finding::{Draft, finding};
@@ -101,11 +102,17 @@ pub fn read(subject: &Subject, silence: &Silence, around: &Surroundings) -> Find
             finding(
                 "DBT0508",
                 format!(
-                    "{server} accepts the connection and then says nothing ({within:?}): a hung server, or a forwarder with nothing behind it"
+                    "{server} accepts the connection and then says nothing ({within:?}): a hung server, or a forwarder with nothing behind it{}",
+                    queue::words(if subject.local { around.neighbours.waiting(subject.port) } else { 0 })
                 ),
             )
             .not("not a firewall that drops packets: the connection itself came about")
-            .maybe(FixKind::Shell, subject.server_shell(), "systemctl restart postgresql", Then::None),
+            .maybe(
+                FixKind::Shell,
+                format!("{} (who listens there, and how is it? STAT T: stopped by a signal)", subject.server_shell()),
+                queue::look(subject),
+                Then::None,
+            ),
         ),
     }
 }
