@@ -40,6 +40,32 @@ fn settings_schemas_and_extensions() {
                  CREATE FOREIGN TABLE stuff (id integer, stuff varchar(255), things text) SERVER far; GRANT SELECT, INSERT ON stuff TO {role}",
             )
             .not_cured("the other server does not exist"),
+        Case::new(&["STM-07"], "read", "DBT1109")
+            .sql(
+                "ALTER TABLE stuff ENABLE ROW LEVEL SECURITY; \
+                 CREATE POLICY again ON stuff TO {role} USING (EXISTS (SELECT FROM stuff s WHERE s.id > 0)) WITH CHECK (true)",
+            )
+            .not_cured("only its author knows what the policy means"),
+        Case::new(&["STM-08"], "read", "DBT1113")
+            .sql(
+                "CREATE TABLE tenants (name text); INSERT INTO tenants VALUES ('a'); ALTER TABLE stuff ENABLE ROW LEVEL SECURITY; \
+                 CREATE POLICY theirs ON stuff TO {role} USING (EXISTS (SELECT FROM tenants)) WITH CHECK (true)",
+            )
+            .maybe(),
+        Case::new(&["STM-09"], "write", "DBT1309")
+            .sql(
+                "CREATE FUNCTION tidy(text) RETURNS text LANGUAGE sql AS 'SELECT trim($1)'; \
+                 CREATE FUNCTION tidy_up() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS 'BEGIN NEW.things := tidy(NEW.things); RETURN NEW; END'; \
+                 CREATE TRIGGER tidy_up BEFORE INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION tidy_up()",
+            )
+            .maybe(),
+        Case::new(&["STM-13"], "read", "DBT1215").sql(
+            "ALTER TABLE stuff RENAME TO base; CREATE VIEW stuff AS SELECT id, stuff, things FROM base, \
+             (SELECT count(*) FROM (SELECT g FROM generate_series(1, 300000) g ORDER BY md5(g::text)) x) y; \
+             CREATE FUNCTION put() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN INSERT INTO base (stuff, things) VALUES (NEW.stuff, NEW.things) RETURNING id INTO NEW.id; RETURN NEW; END'; \
+             CREATE TRIGGER put INSTEAD OF INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION put(); \
+             GRANT SELECT, INSERT ON stuff TO {role}; ALTER ROLE {role} SET temp_file_limit = 64",
+        ),
     ]);
 }
 

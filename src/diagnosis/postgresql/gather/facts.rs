@@ -200,6 +200,8 @@ pub struct Trigger {
     pub insert: bool,
     pub row: bool,
     pub definer: bool,
+    /// Its function has a search_path of its own.
+    pub own_path: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

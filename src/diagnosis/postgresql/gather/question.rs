@@ -75,7 +75,8 @@ fn functions() -> String {
 fn triggers() -> String {
     format!(
         "(SELECT json_agg(json_build_object('name', g.tgname, 'function', {SIGNATURE}, 'before', g.tgtype & 2 <> 0, \
-           'instead', g.tgtype & 64 <> 0, 'insert', g.tgtype & 4 <> 0, 'row', g.tgtype & 1 <> 0, 'definer', p.prosecdef)) \
+           'instead', g.tgtype & 64 <> 0, 'insert', g.tgtype & 4 <> 0, 'row', g.tgtype & 1 <> 0, 'definer', p.prosecdef, \
+           'own_path', coalesce(array_to_string(p.proconfig, ',') ~ '(^|,)search_path=', false))) \
          FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_namespace pn ON pn.oid = p.pronamespace \
          WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D')"
     )

@@ -89,16 +89,23 @@ impl Trials<'_> {
 
     /// Where the database has what an error's words name, though this session does not look there.
     pub(super) fn elsewhere(&mut self, refusal: &ServerError) -> Vec<Elsewhere> {
-        if !["42883", "42P01", "42704"].contains(&refusal.code.as_str()) || !self.connection.is_alive() {
+        let question = match refusal.code.as_str() {
+            "42883" | "42P01" | "42704" => elsewhere_question(&refusal.message),
+            "42501" => closed_question(&refusal.message),
+            _ => return Vec::new(),
+        };
+        if !self.connection.is_alive() {
             return Vec::new();
         }
         self.rollback();
-        let rows = self.connection.simple(&elsewhere_question(&refusal.message));
+        let rows = self.connection.simple(&question);
         let text = |row: &[Option<String>], index: usize| row.get(index).cloned().flatten().unwrap_or_default();
         let found = |row: &Vec<Option<String>>| Elsewhere {
             schema: text(row, 0),
             name: text(row, 1),
             usage: text(row, 2) == "t",
+            exact: text(row, 3) == "t",
+            in_path: text(row, 4) == "t",
         };
         rows.unwrap_or_default().iter().map(found).collect()
     }
@@ -149,15 +156,33 @@ fn blockers_question(schema: &str, name: &str, doing: Doing) -> String {
     )
 }
 
-/// Functions, relations and types that a message names and search_path does not reach.
-fn elsewhere_question(message: &str) -> String {
+/// The words of a message, as SQL has lists.
+fn named(message: &str) -> String {
     let words: Vec<String> = statement::words(message).take(30).map(literal).collect();
+    if words.is_empty() { "''".into() } else { words.join(", ") }
+}
+
+/// Functions, relations and types that a message names: where they are, whether the arguments are those that were
+/// asked for, and whether the session looks there.
+fn elsewhere_question(message: &str) -> String {
     format!(
-        "SELECT DISTINCT n.nspname, o.name, has_schema_privilege(n.oid, 'USAGE') FROM (SELECT pronamespace AS schema, proname AS name FROM pg_proc \
-           UNION SELECT relnamespace, relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') UNION SELECT typnamespace, typname FROM pg_type) o \
-         JOIN pg_namespace n ON n.oid = o.schema WHERE o.name IN ({}) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
-           AND n.nspname <> ALL (current_schemas(true)) LIMIT 5",
-        words.join(", ")
+        "SELECT DISTINCT n.nspname, o.name, has_schema_privilege(n.oid, 'USAGE'), o.exact, n.nspname = ANY (current_schemas(true)) AS here \
+         FROM (SELECT pronamespace AS schema, proname AS name, \
+             position(proname || '(' || coalesce((SELECT string_agg(format_type(t, NULL), ', ' ORDER BY i) FROM unnest(proargtypes) WITH ORDINALITY AS x (t, i)), '') || ')' IN {message}) > 0 AS exact FROM pg_proc \
+           UNION SELECT relnamespace, relname, true FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') UNION SELECT typnamespace, typname, true FROM pg_type WHERE typtype IN ('b', 'e', 'd')) o \
+         JOIN pg_namespace n ON n.oid = o.schema WHERE o.name IN ({words}) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' LIMIT 5",
+        message = literal(message),
+        words = named(message),
+    )
+}
+
+/// Relations that a message names and that our role may not read.
+fn closed_question(message: &str) -> String {
+    format!(
+        "SELECT n.nspname, c.relname, has_schema_privilege(n.oid, 'USAGE'), true, n.nspname = ANY (current_schemas(true)) FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname IN ({}) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND NOT has_table_privilege(c.oid, 'SELECT') LIMIT 5",
+        named(message)
     )
 }
 

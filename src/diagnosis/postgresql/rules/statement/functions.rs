@@ -16,6 +16,10 @@ pub struct Elsewhere {
     pub name: String,
     /// May the role use that schema?
     pub usage: bool,
+    /// It is what was asked for, arguments and all.
+    pub exact: bool,
+    /// The session does look there.
+    pub in_path: bool,
 }
 
 /// A trigger or function failed inside: on a table, function or privilege of its own.
@@ -110,28 +114,35 @@ fn last_part(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or_default().trim_matches('"')
 }
 
-/// What the function does not find is in a schema where this session does not look.
+/// What the function does not find is in a schema where it does not look: the session does not, or the function has a
+/// search_path of its own.
 fn on_the_path(scene: &Scene, found: Finding, fired: &[&Trigger]) -> Finding {
-    let [there] = scene.elsewhere else { return found };
+    let own_path = matches!(fired, [trigger] if trigger.own_path);
+    let candidates: Vec<&Elsewhere> = scene.elsewhere.iter().filter(|there| own_path || !there.in_path).collect();
+    let [there] = candidates.as_slice() else { return found };
     let subject = scene.subject;
     let mut found = found;
-    found.cause.push_str(&format!(
-        "; {} is in schema {}, which is not in the search_path of this session ({})",
-        there.name, there.schema, scene.facts.search_path
-    ));
+    let who = if own_path { "of that function" } else { "of this session" };
+    found
+        .cause
+        .push_str(&format!("; {} is in schema {}, which is not in the search_path {who}", there.name, there.schema));
     let usage = if there.usage {
         String::new()
     } else {
         format!("GRANT USAGE ON SCHEMA {} TO {}; ", ident(&there.schema), super::role(scene))
     };
-    let wide = path(scene, Some(&there.schema));
+    let wide = path(scene, (!there.in_path).then_some(there.schema.as_str()));
     if let [trigger] = fired {
-        found = found.sure(
-            FixKind::Sql,
-            subject.psql_place(),
-            format!("{usage}ALTER FUNCTION {} SET search_path = {wide};", trigger.function),
-            Then::None,
-        );
+        let text = format!("{usage}ALTER FUNCTION {} SET search_path = {wide};", trigger.function);
+        // another set of arguments would not be found there either; a path of its own was somebody's decision
+        found = if there.exact && !own_path {
+            found.sure(FixKind::Sql, subject.psql_place(), text, Then::None)
+        } else {
+            found.maybe(FixKind::Sql, subject.psql_place(), text, Then::None)
+        };
+    }
+    if own_path {
+        return found;
     }
     found.maybe(
         FixKind::Sql,

@@ -61,6 +61,11 @@ pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
     if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
         return poolers::refused(subject, error, poolers::When::Statement);
     }
+    // a limit that was set for the role or the database, and is met; not the machine's
+    let by_setting = error.code == "53400" && types::names_a_setting(scene, error);
+    if by_setting {
+        return types::setting_wrong(scene, error);
+    }
     if let Some(found) = surroundings::read(scene, error).or_else(|| server::state(subject, error)) {
         return found;
     }
@@ -78,6 +83,7 @@ pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
         ("22021" | "22P05" | "22P04", _) if scene.doing == Doing::Reading => types::stored_bytes(scene, error),
         ("22P05", _) if !inside => types::no_such_character(scene, error),
         ("44000", _) => constraints::view_check(scene, error),
+        ("42P17", "fireRIRrules") => rights::recursion(scene, error),
         (_, "ExecWithCheckOptions" | "check_enable_rls") => rights::row_security(scene, error),
         ("42704", _) if is_setting(error) => rights::setting_missing(scene, error),
         (_, "exec_stmt_raise") if inside => functions::raised(scene, error),

@@ -3,7 +3,7 @@
 use super::said::{hinted, names};
 use super::{Doing, Scene, id, relation, role, table};
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::quote::{ident, literal};
+use crate::diagnosis::postgresql::quote::{ident, literal, qualified};
 use crate::diagnosis::postgresql::rules::privileges;
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::report::finding::{Draft, finding};
@@ -62,6 +62,28 @@ pub(super) fn row_security(scene: &Scene, error: &ServerError) -> Finding {
             Then::None,
         )
     })
+}
+
+/// A policy of the table reads the table, and so asks itself.
+pub(super) fn recursion(scene: &Scene, error: &ServerError) -> Finding {
+    let subject = scene.subject;
+    finding(
+        id(scene, "DBT1109", "DBT1110"),
+        format!("A policy of table {} asks for rows of a table whose policy asks again, without end: {}", subject.table, error.message),
+    )
+    .not("not a missing GRANT: the server was already expanding policies (42P17)")
+    .maybe(
+        FixKind::Sql,
+        format!(
+            "{} (shows the policies: the subquery belongs into a function that is SECURITY DEFINER, owned by a role that the policy does not bind)",
+            subject.psql_place()
+        ),
+        format!(
+            "SELECT polname, polcmd, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid) FROM pg_policy WHERE polrelid = {}::regclass;",
+            literal(&table(scene))
+        ),
+        Then::None,
+    )
 }
 
 /// An expression (of a policy, default or check) asks for a setting that is not set.
@@ -165,6 +187,20 @@ pub(super) fn privilege(scene: &Scene, error: &ServerError) -> Finding {
         return found.sure(FixKind::Sql, subject.psql_place(), missing.join(" "), Then::None);
     }
     let found = closed_schema(scene, error, "", found);
+    // a policy, view or function reads another table in our name
+    let others = scene.elsewhere.iter().filter(|other| other.name != subject.table.name());
+    let found = others.fold(found, |found, other| {
+        found.maybe(
+            FixKind::Sql,
+            format!(
+                "{} (a policy, view or function of {} reads it in the name of {user})",
+                subject.psql_place(),
+                subject.table
+            ),
+            format!("GRANT SELECT ON {} TO {};", qualified(&other.schema, &other.name), role(scene)),
+            Then::None,
+        )
+    });
     let found = hinted(scene, error, found);
     if !found.fixes.is_empty() {
         return found;

@@ -177,6 +177,11 @@ pub(super) fn types(scene: &Scene, error: &ServerError) -> Finding {
     })
 }
 
+/// Whether the message names a setting that was set for our role, our database or both.
+pub(super) fn names_a_setting(scene: &Scene, error: &ServerError) -> bool {
+    scene.facts.parameters.iter().any(|one| said::names(&error.message, &one.name))
+}
+
 /// 22023 from a statement: a setting with a value that does not work here, or an argument.
 pub(super) fn setting_wrong(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
@@ -227,7 +232,7 @@ pub(super) fn foreign(scene: &Scene, error: &ServerError) -> Finding {
         format!("Table {} lies outside this server, and that other side fails: {}", subject.table, error.message),
     );
     let which = name.unwrap_or_else(|| table(scene));
-    found.maybe(
+    said::hinted(scene, error, found).maybe(
         FixKind::Sql,
         subject.psql_place(),
         format!(
