@@ -61,7 +61,7 @@ fn settings_schemas_and_extensions() {
             .maybe(),
         Case::new(&["STM-13"], "read", "DBT1215").sql(
             "ALTER TABLE stuff RENAME TO base; CREATE VIEW stuff AS SELECT id, stuff, things FROM base, \
-             (SELECT count(*) FROM (SELECT g FROM generate_series(1, 300000) g ORDER BY md5(g::text)) x) y; \
+             (SELECT count(*) FROM (SELECT g FROM generate_series(1, 120000) g ORDER BY md5(g::text)) x) y; \
              CREATE FUNCTION put() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN INSERT INTO base (stuff, things) VALUES (NEW.stuff, NEW.things) RETURNING id INTO NEW.id; RETURN NEW; END'; \
              CREATE TRIGGER put INSTEAD OF INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION put(); \
              GRANT SELECT, INSERT ON stuff TO {role}; ALTER ROLE {role} SET temp_file_limit = 64",
