@@ -152,8 +152,15 @@ fn owner(evidence: &Evidence) -> String {
 }
 
 fn owned(evidence: &Evidence) -> String {
-    let file = quote(&evidence.files.home.file);
-    format!("chown {}:{} {file} && chmod 660 {file}", word(&owner(evidence)), word(&evidence.who.group))
+    let (file, group) = (quote(&evidence.files.home.file), word(&evidence.who.group));
+    if evidence.files.seen.is_some() {
+        return format!("chown {}:{group} {file} && chmod 660 {file}", word(&owner(evidence)));
+    }
+    // whose it is cannot be seen from here, and shall not be changed
+    let (old, directory) = (quote(&evidence.files.real), quote(evidence.files.home.directory()));
+    format!(
+        "chown --reference={old} {directory} {file} && chgrp {group} {directory} {file} && chmod 2770 {directory} && chmod 660 {file}"
+    )
 }
 
 fn linked(old: &Path, new: &Path) -> String {
