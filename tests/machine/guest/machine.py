@@ -44,6 +44,8 @@ class Case:
     not_mended: str = ""
     # fail, or warn
     verdict: str = "fail"
+    # a GET is answered all the same: only writing fails
+    reads: bool = False
     # kept until after a relabel and a reboot
     lasting: bool = False
     undo: str = ""
@@ -92,8 +94,8 @@ class Machine:
         sh("a2dismod -q -f mpm_event; a2enmod -q mpm_prefork; a2dissite -q 000-default")
         BASE.write_text(
             "LoadModule dbtest_module /usr/lib/apache2/modules/mod_dbtest.so\nServerName machine\n"
-            "StartServers 2\nMinSpareServers 2\nMaxSpareServers 2\nMaxRequestWorkers 2\n"
-            f'KeepAlive Off\nLogFormat "%P" pid\nCustomLog {PIDS} pid\n'
+            "StartServers 2\nMinSpareServers 1\nMaxSpareServers 8\nMaxRequestWorkers 8\n"
+            f'KeepAlive Off\nLogFormat "%P %>s" pid\nCustomLog {PIDS} pid\n'
         )
         if "site" in sh("su postgres -c 'psql -Atc \"SELECT datname FROM pg_database\"'"):
             return
@@ -146,7 +148,7 @@ class Machine:
             self.expect(re.search(word, shown), f"does not say {word!r}:\n{brief}")
         for word in case.never:
             self.expect(not re.search(word, shown), f"says {word!r}:\n{brief}")
-        if case.verdict == "fail":
+        if case.verdict == "fail" and not case.reads:
             status, page = self.get(case, "/")
             self.expect(status >= 500 and report["id"] in page, f"the page: {status}\n{brief}")
             with open(ERRORS, encoding="utf-8", errors="replace") as log:
@@ -198,22 +200,22 @@ class Machine:
         SITE.write_text("\n".join(lines) + "\n")
 
     def prove(self, case: Case) -> None:
-        """A GET and a POST that works, from every child."""
+        """A GET and a POST that works, from every child. One that is turned away for being too many counts for nothing."""
         for what in ("GET", "POST"):
             answered: set[str] = set()
-            for _ in range(12):
+            for _ in range(20):
                 before = PIDS.stat().st_size
-                jobs = [self.start(case, what) for _ in range(4)]
+                jobs = [self.start(case, what) for _ in range(3)]
                 for job in jobs:
                     said, _ = job.communicate(timeout=PATIENCE)
-                    self.expect(said.strip() in ("200", "303"), f"{what}: {said}: {self.brief(self.check(case))}")
+                    self.expect(said.strip() in ("200", "303", "503"), f"{what}: {said}")
                 children = set(sh("pgrep -P $(cat /run/apache2/apache2.pid)").split())
                 with open(PIDS, encoding="ascii") as log:
                     log.seek(before)
-                    answered |= set(log.read().split())
+                    answered |= {line.split()[0] for line in log if line.split()[1:] in (["200"], ["303"])}
                 if children <= answered:
                     break
-            self.expect(children <= answered, f"{what}: only {answered} of the children {children} answered")
+            self.expect(children <= answered, f"{what}: only {answered} of the children {children} answered rightly: {self.brief(self.check(case))}")
 
     def start(self, case: Case, what: str) -> subprocess.Popen:
         form = ["-d", "stuff=machine&things=proof&submit=Submit"] if what == "POST" else []
