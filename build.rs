@@ -104,6 +104,7 @@ fn bind(includes: &[PathBuf], apxs: &Apxs) {
         "AP_MPMQ_MPM_STATE",
         "AP_MPMQ_STOPPING",
         "AP_SQ_MAIN_STATE",
+        "AP_STATUS_SHORT",
         "AP_SQ_MS_.*",
         "AP_SQ_RM_.*",
         "AP_SQ_RUN_MODE",

@@ -86,6 +86,14 @@ pub fn answer(request: Request) -> Status {
     request.send(response)
 }
 
+/// The section of mod_status; `automatic` is for programs (`?auto`). None before the first child has begun.
+pub fn server_status(automatic: bool) -> Option<String> {
+    let child = (*CHILD.read().unwrap_or_else(PoisonError::into_inner))?;
+    let mut entries: Vec<&Entry> = child.entries.values().map(|entry| &**entry).collect();
+    entries.sort_by_key(|entry| entry.location());
+    Some(app::server_status(&entries, automatic))
+}
+
 impl Child {
     fn answer(&self, request: &Request) -> Response {
         let mut asked = Asked::new(request);
@@ -189,6 +197,10 @@ impl http::Request for Asked<'_, '_> {
 
     fn log_id(&self) -> Option<&str> {
         self.request.log_id()
+    }
+
+    fn note(&self, name: &'static str, value: &str) {
+        self.request.note(name, value);
     }
 
     fn logs(&self, level: Level) -> bool {

@@ -62,4 +62,9 @@ impl DbTest {
     fn handler(request: Request) -> Status {
         child::answer(request)
     }
+
+    /// mod_status shows its page; `automatic` is for programs.
+    fn server_status(automatic: bool) -> Option<String> {
+        child::server_status(automatic)
+    }
 }

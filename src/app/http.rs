@@ -28,6 +28,9 @@ pub trait Request {
     /// The server's own id of this request, for a visitor to hand on; it stands in the log formats as `%L`.
     fn log_id(&self) -> Option<&str>;
 
+    /// Keeps a fact for the server's access log: `%{NAME}n` of LogFormat. Nothing that must not be told.
+    fn note(&self, name: &'static str, value: &str);
+
     /// Whether a line of this level would be written: ask before formatting one that is costly.
     fn logs(&self, level: Level) -> bool;
 

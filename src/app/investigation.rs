@@ -138,6 +138,8 @@ impl Found {
 
 /// One line when the state changes; every time at debug. The line that the log has then.
 fn record(request: &dyn Request, endpoint: &Endpoint, found: &Found, error: &Error) -> Option<Logged> {
+    request.note("dbtest_id", found.finding.id);
+    request.note("dbtest_step", found.stage.name());
     let known = CHILD.known(endpoint, found.id);
     let level = if known.is_none() { Level::Error } else { Level::Debug };
     let logged = known

@@ -30,12 +30,14 @@ mod refusal;
 mod routes;
 mod row;
 mod rows;
+mod server_status;
 mod status;
 mod stuff;
 mod style;
 mod table;
 #[cfg(test)]
 mod testing;
+mod timing;
 mod words;
 
 use std::fmt::Write;
@@ -45,12 +47,13 @@ use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::Resolved;
-use crate::database::{Create, Service, Services};
+use crate::database::{Create, Service, Services, spent};
 use crate::tally::{Counter, Entry};
 use form::Form;
 use http::{Request, Response};
 use negotiate::Format;
 pub use routes::base_of;
+pub use server_status::server_status;
 
 /// The endpoint that a request is for: one Location with its settings.
 #[derive(Clone, Copy)]
@@ -81,8 +84,10 @@ pub fn answer(request: &mut dyn Request, endpoint: &Endpoint) -> Response {
     // lets the suite prove that a panic costs one request and no more
     #[cfg(debug_assertions)]
     assert!(request.method() != "GET" || request.query() != Some("panic"), "asked to panic by ?panic");
+    spent::restart();
     let mut response = routes::answer(request, endpoint);
     headers::complete(&mut response);
+    timing::tell(request, endpoint, &mut response);
     response
 }
 

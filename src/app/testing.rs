@@ -24,6 +24,8 @@ pub struct Asked {
     headers: Vec<(String, Vec<u8>)>,
     body: Result<Vec<u8>, BodyError>,
     pub told: bool,
+    /// What the access log may show.
+    pub noted: RefCell<Vec<(&'static str, String)>>,
     /// What went to the error log.
     pub logged: RefCell<Vec<(Level, String)>>,
 }
@@ -44,6 +46,7 @@ impl Asked {
             body: Ok(Vec::new()),
             told: false,
             logged: RefCell::default(),
+            noted: RefCell::default(),
         }
     }
 
@@ -105,6 +108,9 @@ impl Request for Asked {
     }
     fn log_id(&self) -> Option<&str> {
         Some("LOG-ID")
+    }
+    fn note(&self, name: &'static str, value: &str) {
+        self.noted.borrow_mut().push((name, value.to_owned()));
     }
     fn logs(&self, _: Level) -> bool {
         true

@@ -15,6 +15,7 @@ use super::wait_queue::{Busy, Permit, WaitQueue};
 use super::{Cause, Connection, Create, Error, Limits, Page, Row, Stage, Table, Target, WriteError};
 
 mod attempt;
+pub mod spent;
 
 use crate::tally::{Entry, Held, Holding, Kept};
 use attempt::Open;
@@ -239,8 +240,10 @@ impl Service {
     /// Runs `work` on a connection, idle or newly opened. If an idle one turns out to have died, `work`
     /// runs once more on a fresh one: so it must only read.
     pub fn with<T>(&self, work: impl FnMut(&mut dyn Connection) -> Result<T, Error>) -> Result<T, Refusal> {
-        let mut permit = self.queue.take(self.deadline())?;
-        self.read(&mut permit, work)
+        spent::waiting(|| {
+            let mut permit = self.queue.take(self.deadline())?;
+            self.read(&mut permit, work)
+        })
     }
 
     /// As [`Service::with`], in a permit that was taken before.
@@ -256,6 +259,10 @@ impl Service {
     /// Inserts one row; its id once it is durable. Where a commit costs much (SQLite's waits for the disk), the
     /// rows that wait are committed together; each succeeds or fails by itself.
     pub fn insert(&self, stuff: &str, things: &str) -> Result<i64, NotStored> {
+        spent::waiting(|| self.insert_alone_or_together(stuff, things))
+    }
+
+    fn insert_alone_or_together(&self, stuff: &str, things: &str) -> Result<i64, NotStored> {
         if self.alone || !self.target.commits_together() {
             let permit = self.queue.take(self.deadline());
             let mut permit = permit.map_err(|_| NotStored::Busy { retry_after: RETRY_AFTER })?;

@@ -4,6 +4,7 @@
 use std::hash::Hash;
 
 use super::batch::{Answers, Batches};
+use super::service::spent;
 use super::wait_queue::Permit;
 use super::{Connection, Error, Refusal, Service};
 
@@ -33,7 +34,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
         }
         let key = (std::ptr::from_ref(service).addr(), key);
         let read = |permit: &mut Permit<'_>, _| Answers::All(service.read(permit, work));
-        let answer = self.batches.answer(service.queue(), key, (), service.deadline(), read);
+        let answer = spent::waiting(|| self.batches.answer(service.queue(), key, (), service.deadline(), read));
         answer.unwrap_or_else(|why| Err(why.into()))
     }
 }

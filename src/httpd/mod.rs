@@ -21,6 +21,7 @@ mod section;
 mod server;
 mod shared_memory;
 pub mod signals;
+mod status;
 mod subrequest;
 mod text;
 mod tree;

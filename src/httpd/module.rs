@@ -69,6 +69,7 @@ static COMMANDS: Commands = Commands({
 unsafe extern "C" fn register_hooks(_pconf: *mut apr_pool_t) {
     guard((), || {
         log_panics();
+        super::status::register();
         let none = ptr::null();
         // SAFETY: httpd calls this while it builds its hook lists; the functions live as long as the library,
         // which is linked never to be unloaded.

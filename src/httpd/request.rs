@@ -150,6 +150,13 @@ impl Request<'_> {
         Err(BodyError::TooLarge)
     }
 
+    /// For the access log: `%{NAME}n`.
+    pub fn note(&self, name: &'static str, value: &str) {
+        let pool = self.rec().pool;
+        // SAFETY: the request's own table; both strings are in its pool.
+        unsafe { bindings::apr_table_setn(self.rec().notes, pool::string(pool, name), pool::string(pool, value)) };
+    }
+
     pub fn logs(&self, level: Level) -> bool {
         // SAFETY: the request is alive.
         unsafe { bindings::dbtest_logs(self.r, log::number(level)) != 0 }

@@ -3,6 +3,7 @@
 #include "shim.h"
 
 #include "apr_buckets.h"
+#include "apr_optional_hooks.h"
 #include "util_filter.h"
 
 /* RHEL 8 has 2.4.37, whose magic number this is (ap_mmn.h). */
@@ -105,4 +106,9 @@ void dbtest_break_off(request_rec *r)
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
     r->connection->keepalive = AP_CONN_CLOSE;
     ap_pass_brigade(r->output_filters, bb);
+}
+
+void dbtest_hook_status(int (*hook)(request_rec *r, int flags))
+{
+    APR_OPTIONAL_HOOK(ap, status_hook, hook, NULL, NULL, APR_HOOK_MIDDLE);
 }

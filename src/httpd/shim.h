@@ -12,6 +12,7 @@
 #include "http_request.h"
 #include "ap_mpm.h"
 #include "scoreboard.h"
+#include "mod_status.h"
 #include "unixd.h"
 #include "util_cfgtree.h"
 #include "apr_strings.h"
@@ -32,6 +33,9 @@ int dbtest_read_body(request_rec *r, dbtest_sink *sink, void *context, int *stop
 
 /* Sends the body as one bucket, not copied: `data` must live as long as r->pool. */
 int dbtest_send(request_rec *r, const char *data, apr_size_t length);
+
+/* Adds a section to the page of mod_status, if that is loaded. */
+void dbtest_hook_status(int (*hook)(request_rec *r, int flags));
 
 /* Ends a response that was begun and cannot be finished, so that the client sees that it is not whole. */
 void dbtest_break_off(request_rec *r);

@@ -21,5 +21,6 @@ mod page;
 mod places;
 mod proxy;
 mod secrets;
+mod soak;
 mod starting;
 mod visitors;

@@ -74,3 +74,37 @@ fn a_pattern_is_one_entry_whatever_its_visitors_ask_for() {
     let lines = httpd.log().lines().filter(|line| line.contains("[dbtest:error]")).count();
     assert!(lines <= httpd.children().len(), "a line of each child at most:\n{}", httpd.log());
 }
+
+#[test]
+fn mod_status_and_the_access_log_have_it_too() {
+    let database = Database::new(Kind::Sqlite);
+    let httpd = Httpd::builder(Mpm::Event)
+        .module("status")
+        .module("log_config")
+        .conf("LogFormat \"%U %>s id=%{dbtest_id}n step=%{dbtest_step}n query=%{dbtest_query_us}n wait=%{dbtest_wait_us}n\" ours")
+        .conf("CustomLog \"${ROOT}/access.log\" ours")
+        .conf("<Location \"/server-status\">\nSetHandler server-status\nRequire local\n</Location>")
+        .location("/dbtest", &database.directive())
+        .location("/broken", "DBTestDatabase sqlite:/nonexistent/x.db")
+        .start();
+    httpd.expect_log("DBT0350");
+    httpd.allow_log("DBT0192");
+    let page = httpd.get("/dbtest/").expect(200);
+    let timing = page.header("server-timing").expect("times, for this machine");
+    assert!(timing.starts_with("query;dur=") && timing.contains(", wait;dur="), "{timing}");
+    assert_eq!(httpd.get("/dbtest/style.css").expect(200).header("server-timing"), None);
+    httpd.post("/dbtest/", &[("stuff", "a"), ("things", "b")]).expect(303);
+    httpd.get("/broken/").expect(503);
+    httpd.get("/server-status").expect(200).expect_text("<h2>mod_dbtest</h2>").expect_text("<td>/dbtest</td>");
+    let automatic = httpd.get("/server-status?auto").expect(200);
+    let automatic = automatic.expect_text("DBTest0Location: /broken\nDBTest0Up: 0\n");
+    automatic.expect_text("DBTest1Location: /dbtest\nDBTest1Up: 1\n").expect_text("DBTest1Saved: 1\n");
+    httpd.get("/index.html").expect(200);
+    let log = || std::fs::read_to_string(httpd.root().join("access.log")).unwrap_or_default();
+    let logged = |path: &str| log().lines().any(|line| line.starts_with(path));
+    httpd.wait("the access log", |_| ["/dbtest/ 200", "/broken/ 503", "/index.html"].iter().all(|path| logged(path)));
+    let line = |path: &str| log().lines().find(|line| line.starts_with(path)).map(str::to_owned).expect("a line");
+    assert!(line("/dbtest/ 200").contains(" id=- step=- query=") && !line("/dbtest/ 200").contains("query=-"));
+    assert!(line("/broken/ 503").contains(" id=DBT0350 step="), "{}", log());
+    assert!(line("/index.html").ends_with(" id=- step=- query=- wait=-"), "{}", log());
+}

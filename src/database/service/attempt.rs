@@ -1,11 +1,9 @@
 //! One piece of work on a connection: on an idle one or a fresh one, repeated where that is harmless, timed and counted.
 
-use std::time::Instant;
-
 use super::super::sync::lock;
 use super::super::wait_queue::Permit;
 use super::super::{Cause, Connection, Create, Error, Stage, WriteError};
-use super::Service;
+use super::{Service, spent};
 use crate::tally::{Held, Kept, Timer};
 
 /// An open connection, counted while it is.
@@ -86,9 +84,8 @@ impl Service {
         connection: &mut dyn Connection,
         work: &mut impl FnMut(&mut dyn Connection) -> Result<T, E>,
     ) -> Outcome<T, E> {
-        let began = Instant::now();
-        let answer = work(connection);
-        self.entry.timed(Timer::Query, began.elapsed());
+        let (answer, took) = spent::at_the_database(|| work(connection));
+        self.entry.timed(Timer::Query, took);
         // on a connection that still stands, what failed is the statement
         Outcome { broken: answer.is_err() && !connection.usable(), answer }
     }
@@ -105,9 +102,8 @@ impl Service {
 
     /// Opens a connection.
     fn open(&self) -> Result<Open, Error> {
-        let began = Instant::now();
-        let opened = self.target.connect(&self.table, &self.limits, self.create);
-        self.entry.timed(Timer::Connect, began.elapsed());
+        let (opened, took) = spent::at_the_database(|| self.target.connect(&self.table, &self.limits, self.create));
+        self.entry.timed(Timer::Connect, took);
         let mut open = Open { connection: opened?, _counted: self.entry.keep(Held::Connected) };
         if self.create == Create::File {
             provide_table(&mut *open.connection)?;
