@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use admission::Children;
 pub use error::{Cause, Error, ServerError, Stage, WriteError};
 pub use login::LoginRefusal;
-pub use rows::{Row, Rows};
+pub use rows::{MOST_TEXT, Row, Rows};
 pub use service::{NotStored, Refusal, Service, Services, spent};
 pub use shared::Shared;
 pub use table::Table;

@@ -30,6 +30,10 @@ struct Place {
     things_end: usize,
 }
 
+/// A page takes no more rows once its texts have so many bytes: there may be twenty of them at a time in a server, and
+/// what is left out is on the next page. PostgreSQL and SQLite allow a gigabyte in a single text.
+pub const MOST_TEXT: usize = 8 << 20;
+
 /// Bytes reserved for the texts of a row, roughly.
 const TEXTS: usize = 160;
 /// More rows than this are not reserved for: nobody knows that they exist.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use crate::database::{
-    About, Cause, Connection, Error, Limits, Page, Row, Rows, ServerError, Stage, Table, WriteError,
+    About, Cause, Connection, Error, Limits, MOST_TEXT, Page, Row, Rows, ServerError, Stage, Table, WriteError,
 };
 
 use super::deadline::Deadline;
@@ -275,8 +275,14 @@ impl Connection for PgConnection {
         let start = Instant::now();
         let count = size.saturating_add(1);
         let mut rows = Rows::with_capacity(count as usize);
-        let mut unreadable = None;
+        let (mut unreadable, mut seen, mut full) = (None, 0, false);
         let mut each = |body: &[u8]| {
+            seen += 1;
+            full |= rows.text_bytes() > MOST_TEXT;
+            if seen > count || full {
+                // no more than was asked for; the rest of a long page is on the next
+                return seen <= count;
+            }
             match row(body) {
                 Ok(row) => rows.push(row),
                 Err(Unreadable::Row) => return false,
@@ -293,7 +299,7 @@ impl Connection for PgConnection {
         if let Some(problem) = unreadable {
             return Err(Error { stage: Stage::Read, doing: doing(), cause: Cause::Driver(problem.to_string()) });
         }
-        let more = rows.len() > size as usize;
+        let more = full || rows.len() > size as usize;
         rows.truncate(size as usize);
         Ok(Page { rows, more, took: start.elapsed() })
     }

@@ -25,6 +25,8 @@ pub enum Failure {
     Server(Box<ServerError>),
     /// An answer that is not in the protocol: the first bytes of the message.
     Senseless(Vec<u8>),
+    /// A message of so many bytes, which is more than is taken.
+    TooLong(usize),
     /// The stream broke.
     Broken(Broken),
     /// Nothing moved any more: the driver waits for something that will not come.

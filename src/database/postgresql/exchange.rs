@@ -132,10 +132,11 @@ fn take(state: &mut State, each: &mut dyn FnMut(u8, &[u8]) -> Flow) -> Result<()
                 }
             }
             Ok(None) => break,
-            Err(framing::NoMessage) => {
+            Err(framing::NoMessage::Short) => {
                 senseless = Some(shown(rest));
                 break;
             }
+            Err(framing::NoMessage::Long(bytes)) => return Err(Failure::TooLong(bytes)),
         }
     }
     state.take(taken);

@@ -8,6 +8,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 use crate::database::{Cause, Error, ServerError, Stage};
 
 use super::drive::Failure;
+use super::framing;
 use super::startup::Startup;
 use super::wire::Broken;
 
@@ -25,6 +26,9 @@ pub fn cause(failure: Failure, limit: Duration) -> Cause {
         Failure::Broken(Broken::Tls(text)) => Cause::Tls { verify: 0, text },
         Failure::Server(error) => Cause::Server(error),
         Failure::Senseless(bytes) => Cause::Malformed(bytes),
+        Failure::TooLong(bytes) => {
+            Cause::Driver(format!("a message of {bytes} bytes; mod_dbtest takes {} at most", framing::MOST_MESSAGE))
+        }
         Failure::Stalled => Cause::Driver("the driver waits for nothing: a bug of mod_dbtest".into()),
     }
 }

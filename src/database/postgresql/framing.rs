@@ -7,9 +7,15 @@ pub struct Framing {
     have: usize,
     /// Bytes of the message's body that are still to come.
     left: usize,
+    /// A message was longer than is taken.
+    too_long: bool,
     /// The last answer ended with ReadyForQuery, and nothing was asked since.
     ready: bool,
 }
+
+/// The longest message that is taken: more than any text that a page can show, and little enough that a wrong length
+/// (of up to 4 GiB) does not cost the child's memory.
+pub const MOST_MESSAGE: usize = 64 << 20;
 
 /// Tag and length.
 const HEADER: usize = 5;
@@ -39,12 +45,18 @@ impl Framing {
         self.have = 0;
         // the length counts itself
         self.left = (u32::from_be_bytes(length) as usize).saturating_sub(4);
+        self.too_long |= self.left > MOST_MESSAGE;
         match tag {
             b'Z' => self.ready = true,
             // notice, parameter and notification come at any time
             b'N' | b'S' | b'A' => {}
             _ => self.ready = false,
         }
+    }
+
+    /// Whether a message is longer than is taken.
+    pub fn is_too_long(&self) -> bool {
+        self.too_long
     }
 
     /// Something was sent, which will be answered.
@@ -61,9 +73,14 @@ impl Framing {
 /// A message: its tag, its body and its length in all.
 pub type Message<'a> = (u8, &'a [u8], usize);
 
-/// Its length is shorter than the length's own field.
+/// Why there is no message.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NoMessage;
+pub enum NoMessage {
+    /// Its length is shorter than the length's own field.
+    Short,
+    /// It is longer than is taken: so many bytes.
+    Long(usize),
+}
 
 /// The first message in `bytes`, if it is whole.
 pub fn message(bytes: &[u8]) -> Result<Option<Message<'_>>, NoMessage> {
@@ -71,7 +88,10 @@ pub fn message(bytes: &[u8]) -> Result<Option<Message<'_>>, NoMessage> {
     let [tag, length @ ..] = *header;
     let end = 1 + u32::from_be_bytes(length) as usize;
     if end < HEADER {
-        return Err(NoMessage);
+        return Err(NoMessage::Short);
+    }
+    if end > MOST_MESSAGE {
+        return Err(NoMessage::Long(end));
     }
     Ok(bytes.get(HEADER..end).map(|body| (tag, body, end)))
 }
@@ -104,6 +124,7 @@ mod tests {
         let bytes = b"C\0\0\0\x07abcZ";
         assert_eq!(message(&bytes[..7]), Ok(None));
         assert_eq!(message(bytes), Ok(Some((b'C', &b"abc"[..], 8))));
-        assert_eq!(message(b"C\0\0\0\x03abc"), Err(NoMessage));
+        assert_eq!(message(b"C\0\0\0\x03abc"), Err(NoMessage::Short));
+        assert_eq!(message(b"C\x7f\xff\xff\xffabc"), Err(NoMessage::Long(1 << 31)));
     }
 }

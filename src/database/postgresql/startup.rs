@@ -34,12 +34,16 @@ pub struct Startup {
     pub signed: bool,
     /// The first bytes of a peer that does not speak the protocol.
     pub foreign: Option<Vec<u8>>,
+    /// Bytes that came so far.
+    heard: usize,
     /// Bytes of a message that is not yet whole.
     pending: Vec<u8>,
 }
 
 /// libpq takes nothing longer before authentication (fe-connect.c); a longer one is somebody else's text.
 const LONGEST_FIRST: usize = 30_000;
+/// All that a server says until the session is ready, in bytes: far more than PostgreSQL's parameters and notices.
+const MOST_LOGIN: usize = 1 << 20;
 /// Of a foreign peer's greeting, this much is worth showing.
 const SHOWN: usize = 64;
 
@@ -51,7 +55,13 @@ impl Startup {
 
     /// Takes the next bytes from the server. True: they are no PostgreSQL's, or a refusal that needs no more.
     pub fn feed(&mut self, bytes: &[u8]) -> bool {
+        self.heard += bytes.len();
         self.pending.extend_from_slice(bytes);
+        if self.heard > MOST_LOGIN {
+            self.foreign = Some(self.pending.iter().copied().take(SHOWN).collect());
+            self.pending = Vec::new();
+            return true;
+        }
         while self.foreign.is_none() && !self.ready && self.refusal.is_none() {
             if !self.spoke && self.is_foreign() {
                 return true;

@@ -218,6 +218,12 @@ impl State {
         let count = buffer.remaining().min(self.until - self.from);
         let bytes = &self.received[self.from..self.from + count];
         self.framing.feed(bytes);
+        if self.framing.is_too_long() {
+            // the driver would make room for all of it at once
+            let error = io::Error::new(io::ErrorKind::InvalidData, "a message is longer than mod_dbtest takes");
+            self.broken = Some(Broken::Io(error));
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         buffer.put_slice(bytes);
         self.from += count;
         Poll::Ready(Ok(()))

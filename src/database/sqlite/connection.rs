@@ -26,7 +26,9 @@ use self::files::inode;
 use self::turnstile::Turnstile;
 use super::fault;
 use super::statements::Statements;
-use crate::database::{About, Cause, Connection, Create, Error, Limits, Page, Row, Rows, Stage, Table, WriteError};
+use crate::database::{
+    About, Cause, Connection, Create, Error, Limits, MOST_TEXT, Page, Row, Rows, Stage, Table, WriteError,
+};
 
 /// Steps of SQLite's machine between two looks at the clock: far below a millisecond, and more than a page takes.
 const STEPS: i32 = 1000;
@@ -154,17 +156,21 @@ impl Open {
         Ok(is)
     }
 
-    fn rows(&self, greatest: i64, size: u32) -> Result<Rows, Error> {
+    /// The rows, and whether more were left out since their texts are long.
+    fn rows(&self, greatest: i64, size: u32) -> Result<(Rows, bool), Error> {
         let what = "reading the table in";
         let mut statement = self.prepare(&self.statements.page, what)?;
         let mut read = || {
             let mut found = Rows::with_capacity(size as usize + 1);
             let mut rows = statement.query((greatest, i64::from(size) + 1))?;
             while let Some(row) = rows.next()? {
+                if found.text_bytes() > MOST_TEXT {
+                    return Ok((found, true));
+                }
                 let (stuff, things) = (text(row.get_ref(1)?), text(row.get_ref(2)?));
                 found.push(Row { id: row.get(0)?, stuff: &stuff, things: &things });
             }
-            Ok(found)
+            Ok((found, false))
         };
         read().map_err(|error| {
             // an id that is no number is a matter of how the table was declared
@@ -246,12 +252,12 @@ impl Connection for Open {
             Some(i64::MIN) => return Ok(Page::default()),
             Some(before) => before - 1,
         };
-        let mut rows = self.rows(greatest, size)?;
+        let (mut rows, cut) = self.rows(greatest, size)?;
         let is_rowid = self.id_is_rowid();
         if !is_rowid.map_err(|error| self.fault(Stage::Read, "reading the schema of", &error))? {
             self.refuse_orphans()?;
         }
-        let more = rows.len() > size as usize;
+        let more = cut || rows.len() > size as usize;
         rows.truncate(size as usize);
         Ok(Page { rows, more, took: started.elapsed() })
     }

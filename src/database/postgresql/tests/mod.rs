@@ -8,6 +8,7 @@ mod encryption;
 mod failover;
 
 mod foreign;
+mod hostile;
 mod impostor;
 mod peer;
 mod poolers;
