@@ -267,9 +267,20 @@ fn findings_of_a_place() {
             vec![(Warning, "/dbtest: everybody may reach this page of a database: write \"Require local\"")],
         ),
         (
-            vec![Line("DBTestDatabase", &["postgresql://app:mySECRET1@h1/app"])],
+            vec![Line("DBTestDatabase", &["postgresql://app:mySECRET1@localhost/app"])],
             false,
             vec![(Warning, "DBTestDatabase: the password is visible to whoever may read this file")],
+        ),
+        (
+            vec![Line("DBTestDatabase", &["postgresql://app:mySECRET1@h1/app"])],
+            false,
+            vec![
+                (Warning, "DBTestDatabase: the password is visible to whoever may read this file"),
+                (
+                    Warning,
+                    "DBTestDatabase: the password goes to h1 without proof that this is the server that is meant",
+                ),
+            ],
         ),
         (
             vec![Line("DBTestDatabase", &["postgresql://user@h1/app"])],
