@@ -36,7 +36,7 @@ fn the_list_shows_the_newest_rows_the_form_and_what_answered() {
 fn a_stranger_learns_nothing_of_what_answers() {
     let fake = Fake::with_rows(3);
     let site = Site::fake(&fake);
-    let secrets = ["secrethost", "nowhere", "tester", "memory", "1.0", "fake", "Fake"];
+    let secrets = ["secrethost", "nowhere", "tester", "memory", "beta", "fake", "Fake"];
     let all =
         ["/", "/?format=json", "/check", "/check?format=text", "/check?format=json", "/health", "/nothing", "/?x"];
     let quiet = |told: bool| {

@@ -45,7 +45,8 @@ fn shapes_that_nobody_listed() {
         ).not_cured("the other server does not exist"),
         Case::new(&["PGX-20"], "read", "DBT1202").admin("ALTER ROLE {role} SET statement_timeout = 1")
             .sql("ALTER TABLE stuff RENAME TO base; CREATE FUNCTION slow() RETURNS boolean LANGUAGE sql AS 'SELECT pg_sleep(0.1) IS NULL'; \
-                 CREATE VIEW stuff AS SELECT * FROM base WHERE NOT slow(); GRANT SELECT, INSERT ON stuff TO {role}"),
+                 CREATE VIEW stuff AS SELECT * FROM base WHERE NOT slow(); GRANT SELECT, INSERT ON stuff TO {role}")
+            .not_proved("each row of the view takes 0.1 s"),
     ]);
 }
 

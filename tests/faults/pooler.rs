@@ -47,7 +47,7 @@ fn pgbouncer() {
             list.replace(&format!("\"{}\" \"{PASSWORD}\"\n", case.role()), "")
         })
         .maybe(),
-        case(&["PGB-03"], "authenticated", "DBT0850").admin("ALTER ROLE {role} PASSWORD 'other'").maybe(),
+        case(&["PGB-03"], "authenticated", "DBT0850").cold().admin("ALTER ROLE {role} PASSWORD 'other'").maybe(),
         case(&["PGB-13"], "authenticated", "DBT0740")
             .hba("local all all reject\nhost all all 127.0.0.1/32 scram-sha-256")
             .make(|ground, case| {
@@ -66,7 +66,7 @@ fn pgbouncer() {
                     ini.lines().filter(|line| !line.starts_with("site")).collect::<Vec<_>>().join("\n")
                 });
             }),
-        case(&["PGB-09"], "authenticated", "DBT0848")
+        case(&["PGB-09"], "authenticated", "DBT0848").cold()
             .make(|ground, _| ground.cluster.stop())
             .not_cured("the printed fix starts the system's own PostgreSQL"),
         case(&["PGB-10"], "tls", "DBT0619")
@@ -79,7 +79,7 @@ fn pgbouncer() {
         .maybe(),
         case(&["PGB-12"], "admitted", "DBT0846")
             .url("postgresql://{role}:{password}@127.0.0.1:{pooler}/{db}?options=-c%20geqo%3Doff"),
-        case(&["PGB-15"], "authenticated", "DBT0848")
+        case(&["PGB-15"], "authenticated", "DBT0848").cold()
             .make(|ground, case| console(ground, &format!("PAUSE {}", case.database())))
             .undo(|ground, case| console(ground, &format!("RESUME {}", case.database())))
             .not_cured("the printed fix logs in to the console as the pooler's own user, which only one with a running service has"),
@@ -135,7 +135,7 @@ fn pgbouncer_with_tls_and_a_list_of_databases() {
     ground.run(vec![
         case(&["PGB-17"], "admitted", "DBT0847")
             .url("postgresql://{role}:{password}@127.0.0.1:{pooler}/{db}?sslmode=disable"),
-        file(case(&["PGB-11"], "authenticated", "DBT0844"), "users.txt", |list, ground, case| {
+        file(case(&["PGB-11"], "authenticated", "DBT0844").cold(), "users.txt", |list, ground, case| {
             let role = case.role();
             let hash = ground.cluster.psql(&format!("SELECT 'md5' || md5('{PASSWORD}{role}')"));
             list.replace(&format!("\"{role}\" \"{PASSWORD}\""), &format!("\"{role}\" \"{hash}\""))

@@ -124,7 +124,7 @@ fn a_table_with_a_schema_in_its_name() {
     let site = Site::new();
     site.passes();
     site.httpd.edit_conf(|conf| conf.replace("DBTestDetail full", "DBTestDetail full\nDBTestTable app.stuff"));
-    site.httpd.graceful();
+    site.httpd.restart();
     site.fault_now(&["extra-SQC-13"], "schema", "DBT1057");
 }
 

@@ -65,7 +65,8 @@ fn settings_schemas_and_extensions() {
              CREATE FUNCTION put() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN INSERT INTO base (stuff, things) VALUES (NEW.stuff, NEW.things) RETURNING id INTO NEW.id; RETURN NEW; END'; \
              CREATE TRIGGER put INSTEAD OF INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION put(); \
              GRANT SELECT, INSERT ON stuff TO {role}; ALTER ROLE {role} SET temp_file_limit = 64",
-        ),
+        )
+        .not_proved("each row of the view sorts 120,000 others"),
     ]);
 }
 

@@ -54,7 +54,7 @@ fn every_directive_has_a_help_text_in_httpd_l() {
         assert!(wherever.contains("Allowed in *.conf") && !wherever.contains(".htaccess"), "{name}: {wherever}");
         count += 1;
     }
-    assert_eq!(count, 11, "{list}");
+    assert_eq!(count, 13, "{list}");
 }
 
 #[test]
