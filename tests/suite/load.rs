@@ -19,6 +19,7 @@ fn declines_what_is_not_its_own(mpm: Mpm) {
         .conf("DBTestPageSize 5\n<Location \"/index.html\">\nDBTestReadOnly On\n</Location>")
         .conf("<Location \"/other\">\nSetHandler other\n</Location>")
         .start();
+    httpd.expect_log("DBT0185");
     httpd.get("/index.html").expect(200).expect_text("a static file");
     httpd.get("/other").expect(404);
 }

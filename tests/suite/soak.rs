@@ -62,6 +62,8 @@ fn no_row_is_lost_doubled_or_misreported_whatever_dies(mpm: Mpm) {
     let mut made = [0_u32; FAULTS.len()];
     let port = world.httpd.port;
     let memory = std::thread::scope(|scope| {
+        // also when a fault cannot be made: the scope waits for the clients
+        let _stops = Stops(&stop);
         for _ in 0..6 {
             scope.spawn(|| ask_until(port, &ledger, &stop));
         }
@@ -81,10 +83,18 @@ fn no_row_is_lost_doubled_or_misreported_whatever_dies(mpm: Mpm) {
                 .httpd
                 .wait("it serves again", |httpd| httpd.try_get("/dbtest/").is_some_and(|reply| reply.status == 200));
         }
-        stop.store(true, Ordering::Relaxed);
         (before.unwrap_or_default(), resident(&world.httpd))
     });
     judge(&world, &ledger, &made, memory);
+}
+
+/// Tells the clients to stop when it goes.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn start(mpm: Mpm) -> World {
