@@ -112,7 +112,7 @@ CASES = [
         by_socket(),
         "systemctl stop postgresql; rm -rf /run/postgresql",
         ids=("DBT0421", "DBT0420"),
-        never=("PrivateTmp", "AppArmor"),
+        never=("AppArmor",),
         undo="systemd-tmpfiles --create; install -d -o postgres -g postgres -m 2775 /run/postgresql; restorecon -R /run/postgresql; systemctl restart postgresql",
     ),
     Case(
