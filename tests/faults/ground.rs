@@ -342,7 +342,11 @@ impl Ground {
                  GRANT SELECT, INSERT ON stuff TO {role}; GRANT USAGE ON SEQUENCE stuff_id_seq TO {role}"
             ),
         );
-        if !case.cold {
+        if case.cold {
+            // a session that has ended is counted until its process has
+            let here = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
+            crate::support::postgresql::wait("nobody is connected", || self.cluster.psql(&here).trim() == "0");
+        } else {
             self.warm(case);
         }
         let mut verdict = if self.names_only { None } else { Some(Verdict::of(case.ids)) };
