@@ -1,7 +1,8 @@
 //! What a fix does to those who did not ask for it, read from what is to be typed, not from what its author thought.
 //!
-//! A fix is "do this" only if its cause is certain and its effect is narrow ([`Effect::is_narrow`]). What no row
-//! knows counts as a change, so a new kind of command is a choice until somebody has thought about it.
+//! A fix is "do this" only if its cause is certain and its effect is narrow ([`Effect::is_narrow`]). A statement or
+//! setting that no row knows counts as a change, and is a choice until somebody has thought about it. A shell command that no row
+//! knows counts as one that corrects: what takes something away by the shell must have its row.
 
 use serde::Serialize;
 
