@@ -6,6 +6,7 @@ use std::path::Path;
 use super::subject::Subject;
 use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::surroundings::Surroundings;
+use crate::diagnosis::report::{Fix, FixKind, Then};
 
 /// Shell text that runs `body` for the server on `port`, with $p its process, $d its data directory, $o its
 /// owner and `ask SETTING` for a setting of its (by `postgres -C`, which needs no login).
@@ -20,6 +21,11 @@ pub fn for_server(port: u16, body: &str) -> String {
 /// Shows the end of the server's log, and ends where there is none.
 pub const LOG: &str = "f=$(ls -t /var/log/postgresql/*.log /var/lib/pgsql/data/log/* /var/lib/pgsql/*/data/log/* 2>/dev/null | head -n 1); \
      if [ -n \"$f\" ]; then tail -n 50 \"$f\"; else journalctl --no-pager -n 50 -t postgres -t postgresql; fi";
+
+/// A look at the server's log, in this shell: a candidate, since it only shows.
+pub fn log(place: String) -> Fix {
+    Fix { sure: false, kind: FixKind::Shell, place, text: LOG.into(), then: Then::None }
+}
 
 /// Starts the server that left `socket` behind when it died. Its lock file, which root may read, names the data
 /// directory. A dead process that nobody has buried (in a container without init) still has its number, and

@@ -53,12 +53,10 @@ pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
         "ps -o pid,stat,wchan:20,args -C postgres | head -n 20",
         Then::None,
     )
-    .maybe(
-        FixKind::Shell,
-        format!("{} (the log has the reason)", subject.server_shell()),
-        crate::diagnosis::postgresql::server_commands::LOG,
-        Then::None,
-    )
+    .fix(crate::diagnosis::postgresql::server_commands::log(format!(
+        "{} (the log has the reason)",
+        subject.server_shell()
+    )))
 }
 
 /// The address as the server sees us, by its own word if it gives one.

@@ -139,12 +139,7 @@ pub fn external(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
             subject.role
         ),
     )
-    .maybe(
-        FixKind::Shell,
-        format!("{} (the log has the reason: {})", subject.server_shell(), look_for(subject)),
-        crate::diagnosis::postgresql::server_commands::LOG,
-        Then::None,
-    )
+    .fix(crate::diagnosis::postgresql::server_commands::log(format!("{} (the log has the reason: {})", subject.server_shell(), look_for(subject))))
     .maybe(
         FixKind::PgHba,
         format!("{} (past that service, if the role has a password in PostgreSQL)", subject.hba_place()),
@@ -195,12 +190,7 @@ pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
             "DBTestTimeout connect=15s",
             Then::Reload,
         )
-        .maybe(
-            FixKind::Shell,
-            format!("{} (the log has the reason: {})", subject.server_shell(), look_for(subject)),
-            crate::diagnosis::postgresql::server_commands::LOG,
-            Then::None,
-        )
+        .fix(crate::diagnosis::postgresql::server_commands::log(format!("{} (the log has the reason: {})", subject.server_shell(), look_for(subject))))
         .maybe(
             FixKind::Sql,
             subject.psql_place(),
@@ -215,12 +205,7 @@ pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
             subject.server()
         ),
     )
-    .maybe(
-        FixKind::Shell,
-        format!("{} (the log has the reason)", subject.server_shell()),
-        crate::diagnosis::postgresql::server_commands::LOG,
-        Then::None,
-    )
+    .fix(crate::diagnosis::postgresql::server_commands::log(format!("{} (the log has the reason)", subject.server_shell())))
 }
 
 /// The driver itself would not go on: the server could not prove that it knows the password, or the like.

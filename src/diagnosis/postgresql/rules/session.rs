@@ -271,12 +271,10 @@ pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
             subject.server()
         ),
     )
-    .maybe(
-        FixKind::Shell,
-        format!("{} (the log has the reason)", subject.server_shell()),
-        crate::diagnosis::postgresql::server_commands::LOG,
-        Then::None,
-    )
+    .fix(crate::diagnosis::postgresql::server_commands::log(format!(
+        "{} (the log has the reason)",
+        subject.server_shell()
+    )))
     .not("not the password: AuthenticationOk came before")
 }
 
