@@ -123,6 +123,15 @@ fn tls() {
             .url("postgresql://{role}:{password}@127.0.0.1:{port}/{db}?sslmode=require&channel_binding=require")
             .hba("host all all 127.0.0.1/32 password")
             .maybe(),
+        // no client certificate is demanded: the ciphers of a key that the server does not have
+        Case::new(&["TLS-24"], "tls", "DBT0618")
+            .url("postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=require")
+            .make(|ground, case| {
+                let lines = "ssl_max_protocol_version = 'TLSv1.2'\nssl_ciphers = 'ECDHE-RSA-AES128-GCM-SHA256'";
+                ground.cluster.conf(&format!("{}\n{lines}", ground.fill(case, "{conf}")));
+                ground.cluster.reload();
+            })
+            .maybe(),
         Case::new(&["TLS-21"], "tls", "DBT0617")
             .url("postgresql://{role}:{password}@localhost:{port}/{db}?sslmode=require&ssl_max_protocol_version=TLSv1.2")
             .make(|ground, case| {

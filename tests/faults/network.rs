@@ -183,6 +183,9 @@ fn names() {
         Case::new(&["RES-01b"], "resolve", "DBT0301")
             .url("postgresql://{role}:{password}@db.nosuch.example:{port}/{db}")
             .not_cured("which host was meant is for a person to say"),
+        Case::new(&["RES-08"], "resolve", "DBT0303")
+            .url("postgresql://{role}:{password}@10.0.0.300:{port}/{db}")
+            .not_cured("which address was meant is for a person to say"),
         Case::new(&["RES-05"], "reach", "DBT0403").url("postgresql://{role}:{password}@dbhost:{port}/{db}"),
         // another machine's name is nearly this one: no reason to send it the password
         Case::new(&["RES-01c"], "resolve", "DBT0301")

@@ -220,7 +220,7 @@ fn refused_elsewhere(subject: &Subject) -> Finding {
     finding(
         "DBT0405",
         format!(
-            "{} refused the connection: on that machine nothing listens on this port and address, or its firewall rejects us",
+            "{} refused the connection: on that machine nothing listens on this port and address, or a firewall rejects us (that machine's, one between, or this machine's own)",
             subject.server()
         ),
     )

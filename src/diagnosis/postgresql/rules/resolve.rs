@@ -77,7 +77,8 @@ fn kept_from_the_answer(subject: &Subject, host: &str, names: &Names) -> Option<
 
 /// Characters that no host name has: a port, a URL, blanks.
 fn not_a_name(subject: &Subject, host: &str) -> Option<Finding> {
-    let bad = host.find(|c: char| c.is_whitespace() || c.is_control() || ":/@?#\"'".contains(c))?;
+    let bad = host.find(|c: char| c.is_whitespace() || c.is_control() || ":/@?#\"'".contains(c));
+    let Some(bad) = bad else { return not_well_formed(host) };
     let stripped =
         host.trim().trim_start_matches("http://").trim_start_matches("https://").trim_start_matches("postgresql://");
     let name = stripped.split(['/', ':', '@']).next().unwrap_or_default().trim().to_owned();
@@ -105,13 +106,28 @@ fn not_a_name(subject: &Subject, host: &str) -> Option<Finding> {
     )
 }
 
+/// What no name server can know: an address with a slip in it, labels that DNS does not have (RFC 1035, 2.3.4).
+fn not_well_formed(host: &str) -> Option<Finding> {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let what = if name.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        "an IPv4 address is four numbers from 0 to 255"
+    } else if name.split('.').any(str::is_empty) {
+        "a part between two dots is empty"
+    } else if name.split('.').any(|label| label.len() > 63) {
+        "a part between two dots is longer than 63 bytes"
+    } else {
+        return None;
+    };
+    Some(finding("DBT0303", format!("\"{}\" is neither a host name nor an address: {what}", host.escape_debug())))
+}
+
 fn cannot_ask(host: &str, names: &Names) -> Finding {
     let silent = names.servers.iter().all(|(_, answer)| matches!(answer, Answer::Silent | Answer::Refused));
     let (what, said) = match (names.servers.is_empty(), silent) {
         _ if !names.looked => ("the resolver got no answer", String::new()),
         (true, _) => ("/etc/resolv.conf names no name server", String::new()),
         (false, true) => ("no name server of this machine answers", format!(" ({})", names.answers())),
-        (false, false) => ("the resolver got no useful answer in time", format!(" ({})", names.answers())),
+        (false, false) => ("the resolver got no useful answer", format!(" ({})", names.answers())),
     };
     let found = finding("DBT0302", format!("The host name {host} could not be looked up: {what}{said}")).maybe(
         FixKind::Shell,
@@ -140,8 +156,11 @@ fn no_such_name(subject: &Subject, host: &str, names: &Names) -> Finding {
             }
         })
     };
-    let mut found =
-        finding("DBT0301", format!("The host name {host} does not exist, neither in DNS nor in /etc/hosts"));
+    let where_not = match &names.stops_before_dns {
+        Some(stop) => format!("is not in /etc/hosts, and DNS is not asked (/etc/nsswitch.conf: hosts: {stop})"),
+        None => "does not exist, neither in DNS nor in /etc/hosts".to_owned(),
+    };
+    let mut found = finding("DBT0301", format!("The host name {host} {where_not}"));
     if let Some((_, Answer::NoAddress)) = names.servers.iter().find(|(_, answer)| *answer == Answer::NoAddress) {
         found.cause = format!("The host name {host} exists in DNS, but has no address");
     }
@@ -196,6 +215,19 @@ mod tests {
     fn what_is_no_name_is_not_blamed_on_dns() {
         assert_eq!(read(&at("localhost:7432"), libc::EAI_NONAME, "", &Names::default()).id, "DBT0303");
         assert_eq!(read(&at("localhost "), libc::EAI_AGAIN, "", &Names::default()).id, "DBT0303");
+        for host in ["10.0.0.300", "10.0.0", "db..example", &format!("{}.example", "a".repeat(64))] {
+            assert_eq!(read(&at(host), libc::EAI_NONAME, "", &Names::default()).id, "DBT0303", "{host}");
+        }
+        for host in ["db.example.", "7up.example", "db"] {
+            assert_eq!(read(&at(host), libc::EAI_NONAME, "", &Names::default()).id, "DBT0301", "{host}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_asked_is_not_said_to_be_unknown_there() {
+        let names = Names { stops_before_dns: Some("dns is not in the line".into()), ..Names::default() };
+        let found = read(&at("db.example"), libc::EAI_NONAME, "", &names);
+        assert!(found.cause.contains("DNS is not asked"), "{}", found.cause);
     }
 
     #[test]

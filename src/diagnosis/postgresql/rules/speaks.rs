@@ -85,7 +85,7 @@ pub fn read(subject: &Subject, silence: &Silence, around: &Surroundings) -> Find
             finding(
                 "DBT0507",
                 format!(
-                    "{server} accepts connections and closes them at once: a load balancer or port forwarder without a server behind it"
+                    "{server} accepts connections and closes them at once: a load balancer, tunnel or port forwarder without a server behind it, or one that expects the PROXY protocol"
                 ),
             )
             .not("not PostgreSQL: it would have answered the SSLRequest with S or N before closing"),
@@ -128,9 +128,20 @@ pub fn error_at_first(subject: &Subject, text: &str) -> Finding {
             text.trim()
         ),
     )
-    .sure(
+    // the text may be in any language: whether a limit or the memory stopped it, the machine itself knows
+    .maybe(
         FixKind::Shell,
-        subject.server_shell(),
+        format!(
+            "{} (shows whether it is the memory or the limits of PostgreSQL's user and unit)",
+            subject.server_shell()
+        ),
+        "free -m; for p in $(pgrep -o -u postgres -x postgres); do grep processes /proc/$p/limits; done; \
+         systemctl show -p TasksCurrent,TasksMax 'postgresql*.service'",
+        Then::None,
+    )
+    .maybe(
+        FixKind::Shell,
+        format!("{} (if it is a limit)", subject.server_shell()),
         "for p in $(pgrep -o -u postgres -x postgres); do prlimit --pid $p --nproc=unlimited; done; \
          for u in $(systemctl list-units --plain --no-legend 'postgresql*.service' | cut -d' ' -f1); do \
          systemctl set-property $u TasksMax=infinity; done",

@@ -301,10 +301,12 @@ fn other_name(subject: &Subject, shake: &Handshake) -> Finding {
                 host.hostaddr = Some(*address);
             }
         });
-        found = if index == 0 {
+        // whoever sits in between may show a certificate of another name: only this machine is known to be itself
+        found = if index == 0 && subject.local {
             found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
         } else {
-            found.maybe(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
+            let place = format!("{} (if {name} is the server that is meant)", subject.httpd_place());
+            found.maybe(FixKind::Httpd, place, text, Then::Reload)
         };
     }
     found
@@ -366,6 +368,7 @@ pub fn ends_soon(subject: &Subject, certificate: &Peer) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::postgresql::settings::TlsVersion;
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     fn id(verify: i32, text: &str) -> &'static str {
@@ -390,6 +393,33 @@ mod tests {
         assert_eq!(id(0, "tlsv1 alert protocol version"), "DBT0617");
         assert_eq!(id(0, "tlsv13 alert certificate required"), "DBT0616");
         assert_eq!(id(0, "something else"), "DBT0606");
+        assert_eq!(id(0, "sslv3 alert handshake failure"), "DBT0618", "it names no client certificate");
+    }
+
+    #[test]
+    fn an_older_server_is_not_cured_by_what_is_configured_here() {
+        let sure = |subject: &Subject| {
+            let shake = Handshake { verify: 0, text: "alert protocol version", rejected: None, better_root: None };
+            read(subject, &shake, &Who::default()).fixes[0].sure
+        };
+        let mut subject = over_tcp();
+        assert!(!sure(&subject), "nothing here keeps a version out");
+        subject.settings.ssl_max_protocol_version = Some(TlsVersion::V1_2);
+        assert!(sure(&subject));
+    }
+
+    #[test]
+    fn a_certificate_for_another_purpose_is_not_of_an_unknown_authority() {
+        let mut subject = over_tcp();
+        subject.settings.sslcert = Some("/dev/null".into());
+        let finding = |text| {
+            let shake = Handshake { verify: 0, text, rejected: None, better_root: None };
+            alerts::alert(&subject, &shake)
+        };
+        let found = finding("sslv3 alert unsupported certificate");
+        assert!(found.cause.contains("clientAuth") && found.id == "DBT0614", "{}", found.cause);
+        assert!(found.fixes.iter().all(|fix| !fix.text.contains("ssl_ca_file")), "{:?}", found.fixes);
+        assert!(finding("tlsv1 alert unknown ca").cause.contains("ssl_ca_file"));
     }
 
     #[test]
@@ -408,5 +438,8 @@ mod tests {
         subject.settings.hosts[0].host = Host::Address([127, 0, 0, 1].into());
         let found = read(&subject, &shake, &Who::default());
         assert!(found.fixes[0].text.contains("db.example"), "{}", found.fixes[0].text);
+        assert!(found.fixes[0].sure);
+        subject.local = false;
+        assert!(!read(&subject, &shake, &Who::default()).fixes[0].sure, "it may be anybody's certificate");
     }
 }
