@@ -45,6 +45,7 @@ fn strangers_on_the_port() {
     stranger(7001, b"", false);
     stranger(7002, b"\x15\x03\x01\x00\x02\x02\x46", true);
     stranger(7003, b"\x00\x01\x02\x03\x04\x05", true);
+    stranger(7004, b"N", true);
     ground.run(vec![
         at_port(&["NET-13"], 1080, "DBT0501"),
         at_port(&["NET-14"], 3306, "DBT0502"),
@@ -55,6 +56,11 @@ fn strangers_on_the_port() {
         at_port(&["NET-12"], 7001, "DBT0508"),
         at_port(&["NET-16"], 7002, "DBT0506"),
         at_port(&["NET-17c"], 7003, "DBT0509"),
+        // a tunnel on the loopback: what is sent in the clear may leave this machine
+        Case::new(&["TLS-25"], "tls", "DBT0601")
+            .url("postgresql://{role}:{password}@127.0.0.1:7004/{db}?sslmode=require")
+            .fix_not_sure("")
+            .not_cured("there is no server behind it"),
     ]);
 }
 

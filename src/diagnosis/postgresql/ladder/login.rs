@@ -459,7 +459,18 @@ fn tls_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Error
     if !attempt.encrypted && attempt.traces.offers_tls == Some(false) {
         let address = attempt.address.as_ref().filter(|_| scene.circumstances.on_request);
         let pooler = address.is_some_and(|address| probes::is_pooler(subject, address));
-        return tls::not_offered(subject, reach::place_is_loopback(subject), pooler);
+        let loopback = reach::place_is_loopback(subject);
+        // a tunnel or proxy on the loopback leads to another machine: PostgreSQL itself has a socket of that port
+        let neighbours = loopback.then(|| surroundings(scene, subject).neighbours);
+        let itself = |here: &Neighbours| {
+            here.living().any(|socket| socket.port == subject.port && here.is_trusted(socket.owner))
+        };
+        let at = match (loopback, pooler || neighbours.as_ref().is_some_and(itself)) {
+            (true, true) => tls::At::Loopback,
+            (true, false) => tls::At::BehindLoopback,
+            (false, _) => tls::At::Elsewhere,
+        };
+        return tls::not_offered(subject, at, pooler);
     }
     if subject.settings.sslnegotiation == SslNegotiation::Direct
         && scene.circumstances.on_request

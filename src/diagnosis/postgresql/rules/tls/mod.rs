@@ -28,14 +28,29 @@ pub struct Handshake<'a> {
     pub better_root: Option<&'a Path>,
 }
 
+/// Where the server is that offers no TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// On this machine: nothing leaves it.
+    Loopback,
+    /// The port is this machine's, and what is behind it is not known: it may be a tunnel or a proxy.
+    BehindLoopback,
+    Elsewhere,
+}
+
 /// The server answered N, and sslmode insists on TLS.
-pub fn not_offered(subject: &Subject, loopback: bool, pooler: bool) -> Finding {
+pub fn not_offered(subject: &Subject, at: At, pooler: bool) -> Finding {
     let (server, mode) = (subject.server(), name(subject.settings.sslmode));
     let found = if pooler {
         finding("DBT0619", format!("PgBouncer at {server} offers no TLS, and sslmode={mode} demands it"))
             .not("not PostgreSQL's setting ssl: it is PgBouncer that answers here")
     } else {
-        finding("DBT0601", format!("{server} offers no TLS (ssl is off there), and sslmode={mode} demands it"))
+        let what = if at == At::BehindLoopback {
+            "ssl is off there, or a tunnel or proxy listens there"
+        } else {
+            "ssl is off there"
+        };
+        finding("DBT0601", format!("{server} offers no TLS ({what}), and sslmode={mode} demands it"))
     };
     let found = found.not("not a certificate: the server answered the SSLRequest with N, no handshake began");
     let prefer = subject.directive(|settings| {
@@ -53,12 +68,12 @@ pub fn not_offered(subject: &Subject, loopback: bool, pooler: bool) -> Finding {
             found.maybe(FixKind::Shell, subject.server_shell(), switch_tls_on(subject.port), Then::None)
         }
     };
-    if loopback {
-        // nothing leaves this machine: TLS would add nothing
+    if at == At::Loopback {
+        // TLS would add nothing
         return switch_on(found.sure(FixKind::Httpd, subject.httpd_place(), prefer, Then::Reload), false);
     }
     let place = format!("{} (gives encryption up: on a trusted network only)", subject.httpd_place());
-    switch_on(found, true).maybe(FixKind::Httpd, place, prefer, Then::Reload)
+    switch_on(found, at == At::Elsewhere).maybe(FixKind::Httpd, place, prefer, Then::Reload)
 }
 
 /// Switches TLS on, with a certificate of the server's own if it has none.
