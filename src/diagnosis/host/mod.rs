@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod addresses;
+pub mod apparmor;
 pub mod labels;
 pub mod mounts;
 pub mod path;
@@ -10,6 +11,7 @@ pub mod path_fixes;
 pub mod policy;
 pub mod posix;
 pub mod process;
+pub mod sandbox;
 pub mod security;
 pub mod shell;
 pub mod unit;

@@ -29,7 +29,12 @@ pub fn cure(obstacles: &[Obstacle], who: &Who) -> Option<Fix> {
             then = after;
         }
     }
-    (!commands.is_empty()).then(|| shell(commands.join("\n"), then))
+    let mut fix = (!commands.is_empty()).then(|| shell(commands.join("\n"), then))?;
+    // which file the profile stands in is a guess where it could not be read
+    let guessed =
+        |obstacle: &Obstacle| obstacle.trouble == Trouble::Refused && who.profile().is_none_or(|p| !p.is_known());
+    fix.sure = !obstacles.iter().any(guessed);
+    Some(fix)
 }
 
 /// The directory that the fix of an obstacle opens to this server's user, with all that lies in it; `None` where it
@@ -103,7 +108,7 @@ fn lines(obstacle: &Obstacle, bits: u32, who: &Who) -> Option<(Vec<String>, Then
             Some((and_rights(lines, obstacle, who), then))
         }
         Trouble::Selinux(_) => relabel(obstacle, who).map(|lines| (lines, Then::None)),
-        Trouble::Refused => apparmor(obstacle, who).map(|lines| (lines, Then::None)),
+        Trouble::Refused => allowed_by_profile(obstacle, who).map(|lines| (lines, Then::None)),
         _ => None,
     }
 }
@@ -252,21 +257,23 @@ fn relabel(obstacle: &Obstacle, who: &Who) -> Option<Vec<String>> {
     Some(lines)
 }
 
-/// The rule that Debian's and Ubuntu's profiles read from their local/ file; `k` is for SQLite's locks.
-fn apparmor(obstacle: &Obstacle, who: &Who) -> Option<Vec<String>> {
-    let profile = who.apparmor.as_deref().filter(|profile| profile.ends_with("(enforce)"))?;
-    let name = profile.trim_end_matches("(enforce)").trim();
-    let file = name.trim_start_matches('/').replace('/', ".");
-    let directory = match obstacle.need {
-        Need::Directory => obstacle.path.as_path(),
-        _ => parent(&obstacle.path),
-    };
-    let rights = if obstacle.need == Need::Read { "rk" } else { "rwk" };
-    let rule = format!("\"{}/**\" {rights},", directory.display());
-    Some(vec![
-        format!("printf '%s\\n' {} >> /etc/apparmor.d/local/{file}", quote(Path::new(&rule))),
-        format!("apparmor_parser -r /etc/apparmor.d/{file}"),
-    ])
+/// The rule of an AppArmor profile that lets httpd use what stands at `path`; `k` is for SQLite's locks, and the directory itself is opened
+/// to make what was written durable.
+pub fn profile_rule(path: &Path, need: Need) -> String {
+    let directory = path.parent().unwrap_or(path).display();
+    match need {
+        Need::Socket => format!("\"{}\" rw,", path.display()),
+        Need::Read => format!("\"{}\" r,", path.display()),
+        Need::Directory => format!("\"{}/{{,**}}\" rwk,", path.display()),
+        Need::ReadWrite => format!("\"{directory}/{{,**}}\" rwk,"),
+    }
+}
+
+/// The rule that the profile lacks.
+fn allowed_by_profile(obstacle: &Obstacle, who: &Who) -> Option<Vec<String>> {
+    let profile = who.profile()?;
+    let commands = profile.allow(&profile_rule(&obstacle.path, obstacle.need));
+    Some(commands.lines().map(str::to_owned).collect())
 }
 
 fn letters(bits: u32) -> String {

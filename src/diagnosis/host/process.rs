@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::apparmor::Profile;
 use super::mounts::{self, Mount};
 use super::security::{Mode, Security, is_unconfined, selinux_type};
 use crate::diagnosis::report::Step;
@@ -123,6 +124,11 @@ impl Who {
             (Some(_), None) if self.mode == Mode::Permissive => Some("SELinux: permissive"),
             (Some(_), None) => Some("SELinux: this domain is not confined"),
         }
+    }
+
+    /// The AppArmor profile that is enforced on this process.
+    pub fn profile(&self) -> Option<Profile> {
+        Profile::enforced(self.apparmor.as_deref()?, &self.root)
     }
 
     /// A SELinux boolean, as it is in force; `None` where there is no such boolean.

@@ -18,6 +18,7 @@ use crate::config::Resolved;
 use crate::database::{Error, Stage, Target};
 use crate::diagnosis::host::path::Trouble;
 use crate::diagnosis::host::policy::Policy;
+use crate::diagnosis::host::sandbox::Sandbox;
 use crate::diagnosis::host::shell::quote;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use crate::diagnosis::report::text::section;
@@ -58,6 +59,8 @@ fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumstances
     if report.failure.is_none() {
         let policy = Policy::of(&evidence.who);
         report.warnings.extend(policy.and_then(|policy| policy.file(&evidence.files.path, &evidence.who)));
+        let sandbox = Sandbox::foretold(&evidence.who.root, evidence.who.unit.as_deref());
+        report.warnings.extend(sandbox.and_then(|sandbox| sandbox.file(&evidence.files.real)));
     }
     for finding in report.failure.iter_mut().chain(&mut report.warnings) {
         name_location(finding, &circumstances.location);

@@ -25,6 +25,7 @@ CASES = [
         sqlite("/tmp/site"),
         ids=("DBT0357",),
         says=("PrivateTmp",),
+        shell_says=("DBT0211", "PrivateTmp=true"),
         undo="rm -rf /tmp/site /var/lib/dbtest*",
     ),
     Case(

@@ -295,7 +295,7 @@ pub static ENTRIES: &[Entry] = &[
         "DBT0436",
         "The unit may not connect to that address",
         "systemd's IPAddressDeny= drops the packets of the unit that runs httpd.",
-        "connect gives EPERM, and a file of the unit sets IPAddressDeny.",
+        "connect gives EPERM or no answer comes, and the unit's files deny the address (IPAddressDeny=) and do not allow it.",
         "IPAddressAllow= with the address in a drop-in of the unit, and a restart.",
     ),
     entry(

@@ -15,6 +15,7 @@ use crate::diagnosis::engine::generic;
 use crate::diagnosis::engine::kind::Circumstances;
 use crate::diagnosis::host::policy::Policy;
 use crate::diagnosis::host::process::Who;
+use crate::diagnosis::host::sandbox::Sandbox;
 use crate::diagnosis::report::builder::{Climb, Trial};
 use crate::diagnosis::report::{Finding, Report};
 
@@ -35,6 +36,7 @@ pub fn climb(target: &dyn Target, settings: &Resolved, circumstances: &Circumsta
             let (subject, session) = login::passed(&scene, &mut climb, &opened);
             let mut report = trials::run(&scene, climb, &subject, session, opened);
             report.warnings.extend(foretold(&subject, &who));
+            report.warnings.extend(confined_by_unit(&subject, &who));
             report
         }
     }
@@ -47,6 +49,16 @@ fn foretold(subject: &Subject, who: &Who) -> Option<Finding> {
         Place::Socket(dir) => policy.socket(&dir.join(format!(".s.PGSQL.{}", subject.port)), who),
         Place::Tcp { .. } => policy.port(subject.port),
     }
+}
+
+/// Which socket the unit will refuse the server, though this shell may make it.
+fn confined_by_unit(subject: &Subject, who: &Who) -> Option<Finding> {
+    let family = match &subject.place {
+        Place::Socket(_) => "AF_UNIX",
+        Place::Tcp { address: Some(address), .. } if address.is_ipv6() => "AF_INET6",
+        Place::Tcp { .. } => "AF_INET",
+    };
+    Sandbox::foretold(&who.root, who.unit.as_deref())?.family(family)
 }
 
 /// What was configured, as it was understood.

@@ -38,7 +38,10 @@ pub fn tcp(subject: &Subject, attempts: &[(SocketAddr, Refusal)], around: &Surro
             {
                 queue::full(subject, around.neighbours.waiting(subject.port))
             }
-            Refusal::Errno(libc::ETIMEDOUT) | Refusal::TimedOut(_) => silent(subject, address, refusal),
+            // systemd drops the packets, which mostly is not an error of connect(2)
+            Refusal::Errno(libc::ETIMEDOUT) | Refusal::TimedOut(_) => {
+                denied_by_unit(address, refusal, around).unwrap_or_else(|| silent(subject, address, refusal))
+            }
             Refusal::Errno(libc::EAFNOSUPPORT) if address.is_ipv4() => no_family(subject, "AF_INET", around),
             Refusal::Errno(libc::EAFNOSUPPORT) => no_route(subject, attempts),
             Refusal::Errno(errno) => other(subject, address, errno),
@@ -129,24 +132,24 @@ fn has_another_label(port: u16) -> bool {
     matches!(port, 0..=1023 | 3128 | 3306 | 5353 | 6379 | 8000 | 8008 | 8009 | 8080 | 8118 | 8123 | 8443 | 9000 | 10001..=10010 | 11211)
 }
 
+/// A file of httpd's own unit forbids the address, and nothing came back from it.
+fn denied_by_unit(address: SocketAddr, refusal: Refusal, around: &Surroundings) -> Option<Finding> {
+    let (name, ip) = (around.unit.as_ref()?, address.ip());
+    let denied = unit::denies(&around.unit_settings, ip)?;
+    let cause = format!(
+        "The unit {name} may not connect to {ip}: IPAddressDeny={} in {} ({})",
+        denied.value,
+        denied.file.display(),
+        describe(refusal)
+    );
+    let text = unit::drop_in(name, &format!("IPAddressAllow={ip}"));
+    Some(finding("DBT0436", cause).sure(FixKind::Shell, "a root shell on this machine", text, Then::Restart))
+}
+
 fn filtered_here(subject: &Subject, address: SocketAddr, around: &Surroundings) -> Finding {
     let (ip, port) = (address.ip(), subject.port);
-    let denied = unit::find(&around.unit_settings, &["IPAddressDeny"]);
-    if let (Some(name), Some(denied)) = (&around.unit, denied) {
-        return finding(
-            "DBT0436",
-            format!(
-                "The unit {name} may not connect to {ip}: IPAddressDeny={} in {} (EPERM)",
-                denied.value,
-                denied.file.display()
-            ),
-        )
-        .sure(
-            FixKind::Shell,
-            "a root shell on this machine",
-            unit::drop_in(name, &format!("IPAddressAllow={ip}")),
-            Then::Restart,
-        );
+    if let Some(found) = denied_by_unit(address, Refusal::Errno(libc::EPERM), around) {
+        return found;
     }
     finding(
         "DBT0412",
@@ -376,6 +379,20 @@ mod tests {
         assert_eq!(tcp(&over_tcp(), &silent, &around).id, "DBT0413");
         around.neighbours.queues.insert(5432, 129);
         assert_eq!(tcp(&over_tcp(), &silent, &around).id, "DBT0418");
+    }
+
+    #[test]
+    fn silence_is_the_units_where_its_files_deny_the_address() {
+        let set =
+            |name: &str, value: &str| unit::Setting { file: "/a.conf".into(), name: name.into(), value: value.into() };
+        let silent = [(SocketAddr::from(([192, 0, 2, 1], 5432)), Refusal::TimedOut(std::time::Duration::from_secs(1)))];
+        let mut around = Surroundings { unit: Some("apache2.service".into()), ..Surroundings::default() };
+        around.unit_settings.push(set("IPAddressDeny", "192.0.2.0/24"));
+        let found = tcp(&over_tcp(), &silent, &around);
+        assert_eq!((found.id, found.fixes[0].sure), ("DBT0436", true));
+        assert!(found.fixes[0].text.contains("IPAddressAllow=192.0.2.1"), "{found:?}");
+        around.unit_settings.push(set("IPAddressAllow", "192.0.2.1"));
+        assert_eq!(tcp(&over_tcp(), &silent, &around).id, "DBT0413", "it is allowed: somebody else drops the packets");
     }
 
     #[test]

@@ -253,28 +253,39 @@ pub fn rights(evidence: &Evidence) -> Option<Verdict> {
     None
 }
 
-/// SELinux may allow all that access(2) asks for, and refuse open(2), or a lock.
+/// SELinux may allow all that access(2) asks for, and refuse open(2), or a lock; AppArmor is not asked by access(2) at all.
 fn only_opening(evidence: &Evidence) -> Option<Verdict> {
     let (who, files) = (&evidence.who, &evidence.files);
-    let domain = who.confined_type().filter(|_| evidence.errno() == Some(libc::EACCES) && files.sticky.is_none())?;
-    let label = files.seen.as_ref().and_then(|seen| seen.label.clone());
-    let cause = format!(
-        "SELinux does not let {domain} open {}, labelled {}: the system says EACCES where modes, lists and mounts allow it",
-        files.real.display(),
-        label.as_deref().unwrap_or("so that it cannot be seen")
-    );
+    if evidence.errno() != Some(libc::EACCES) || files.sticky.is_some() {
+        return None;
+    }
+    let real = &files.real;
+    let but = "the system says EACCES where modes, lists and mounts allow it";
+    let (id, trouble, cause) = match (who.confined_type(), &who.apparmor) {
+        (Some(domain), _) => {
+            let label = files.seen.as_ref().and_then(|seen| seen.label.clone());
+            let shown = label.as_deref().unwrap_or("so that it cannot be seen");
+            let cause = format!("SELinux does not let {domain} open {}, labelled {shown}: {but}", real.display());
+            (id::SELINUX, Trouble::Selinux(label), cause)
+        }
+        (None, Some(profile)) if who.profile().is_some() => {
+            let cause = format!("AppArmor's profile {profile} does not let httpd open {}: {but}", real.display());
+            (id::REFUSED, Trouble::Refused, cause)
+        }
+        _ => return None,
+    };
     let obstacle = Obstacle {
-        at: files.real.clone(),
-        path: files.real.clone(),
-        real: files.real.clone(),
+        at: real.clone(),
+        path: real.clone(),
+        real: real.clone(),
         need: Need::ReadWrite,
-        trouble: Trouble::Selinux(label),
+        trouble,
         errno: evidence.errno(),
         seen: files.seen.clone(),
     };
     let fix = path_fixes::cure(&[obstacle], who);
     let fixes = fix.map_or_else(|| relocate::moved(evidence), |fix| vec![fix]);
-    Some(verdict(Stage::Reach, id::SELINUX, cause, fixes, Vec::new()))
+    Some(verdict(Stage::Reach, id, cause, fixes, Vec::new()))
 }
 
 /// A journal that must be rolled back by somebody who may.

@@ -132,7 +132,7 @@ fn apparmor_refuses_cure_not_run_here() {
     let finding = named(&evidence, Stage::Reach, "DBT0461");
     assert_eq!(
         finding.fixes[0].text,
-        "printf '%s\\n' '\"/srv/app/**\" rwk,' >> /etc/apparmor.d/local/usr.sbin.apache2\n\
+        "printf '%s\\n' '\"/srv/app/{,**}\" rwk,' >> /etc/apparmor.d/local/usr.sbin.apache2\n\
          apparmor_parser -r /etc/apparmor.d/usr.sbin.apache2"
     );
     note("SQF-26");
