@@ -66,6 +66,13 @@ fn pgbouncer() {
                     ini.lines().filter(|line| !line.starts_with("site")).collect::<Vec<_>>().join("\n")
                 });
             }),
+        // what the server behind it says is not said of the pooler
+        case(&["PGB-31"], "authenticated", "DBT1512").cold().admin("ALTER ROLE {role} CONNECTION LIMIT 0")
+            .not_cured("which limit is right is for a person to say"),
+        case(&["PGB-32"], "authenticated", "DBT0852").cold()
+            .url("postgresql://{role}:{password}@127.0.0.1:{pooler}/elsewhere")
+            .not_cured("whether it is created or the pooler's entry is wrong is for a person to say"),
+        case(&["PGB-33"], "authenticated", "DBT0853").cold().admin("REVOKE CONNECT ON DATABASE {db} FROM PUBLIC"),
         case(&["PGB-09"], "authenticated", "DBT0848").cold()
             .make(|ground, _| ground.cluster.stop())
             .not_cured("the printed fix starts the system's own PostgreSQL"),

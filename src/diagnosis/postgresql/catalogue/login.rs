@@ -326,6 +326,20 @@ pub static ENTRIES: &[Entry] = &[
         "A line in auth_hba_file.",
     ),
     entry(
+        "DBT0852",
+        "The server behind the pooler has no such database",
+        "The pooler asked it, and passes its answer on.",
+        "3D000 without file and routine; before PgBouncer 1.21 08P01 with the server's text.",
+        "Correct the pooler's entry for the database, or create it.",
+    ),
+    entry(
+        "DBT0853",
+        "The role may not connect at the server behind the pooler",
+        "The privilege CONNECT on the database is missing there.",
+        "42501 without file and routine; before PgBouncer 1.21 08P01 with the server's text.",
+        "GRANT CONNECT.",
+    ),
+    entry(
         "DBT0901",
         "The database does not exist",
         "The server has none of this name.",

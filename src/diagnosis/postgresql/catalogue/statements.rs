@@ -490,6 +490,13 @@ pub static ENTRIES: &[Entry] = &[
         "max_client_conn.",
     ),
     entry(
+        "DBT1512",
+        "The server behind the pooler takes no more connections",
+        "max_connections, or a CONNECTION LIMIT of the role or the database, is reached there.",
+        "53300 without file and routine; before PgBouncer 1.21 08P01 with the server's text.",
+        "See who holds them; a smaller default_pool_size, or a larger limit.",
+    ),
+    entry(
         "DBT1521",
         "The children together want more connections than there are",
         "At full load some requests will fail.",

@@ -5,11 +5,13 @@ use crate::diagnosis::host::path::errno_name;
 
 /// Does this error come from a pooler rather than from PostgreSQL?
 pub fn speaks_as_a_pooler(error: &ServerError) -> bool {
-    error.code.starts_with("08")
-        && error.routine.is_none()
-        && error.file.is_none()
-        && error.detail.is_none()
-        && error.context.is_none()
+    error.code.starts_with("08") && is_bare(error)
+}
+
+/// Severity, SQLSTATE and text, and nothing else: PostgreSQL names file, line and routine with every error of its own.
+/// PgBouncer since 1.21 passes the SQLSTATE of a server that refused it on, with the text alone.
+pub fn is_bare(error: &ServerError) -> bool {
+    error.routine.is_none() && error.file.is_none() && error.detail.is_none() && error.context.is_none()
 }
 
 /// Every field of a server's error that is there.

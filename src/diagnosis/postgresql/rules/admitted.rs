@@ -6,15 +6,15 @@ use super::server;
 use crate::database::ServerError;
 use crate::database::postgresql::settings::SslMode;
 use crate::diagnosis::postgresql::gather::probes::Probes;
-use crate::diagnosis::postgresql::rules::poolers;
+use crate::diagnosis::postgresql::rules::{poolers, relayed};
 use crate::diagnosis::postgresql::subject::{Place, Subject, address_in};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// The server refused with an ErrorResponse where an authentication request was due.
 pub fn refused(subject: &Subject, error: &ServerError, probes: &Probes) -> Finding {
-    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
-        return poolers::refused(subject, error, poolers::When::Startup);
+    if let Some(found) = relayed::refused(subject, error, poolers::When::Startup) {
+        return found;
     }
     match (error.code.as_str(), error.routine.as_deref()) {
         ("28000", Some("auth_failed")) => failed_without_password(subject, error),

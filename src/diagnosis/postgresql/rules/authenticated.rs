@@ -8,7 +8,7 @@ use super::server;
 use crate::database::ServerError;
 use crate::database::postgresql::startup::AuthRequest;
 use crate::diagnosis::postgresql::quote::{ident, literal};
-use crate::diagnosis::postgresql::rules::poolers;
+use crate::diagnosis::postgresql::rules::{poolers, relayed};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, FixKind, Then};
@@ -20,8 +20,8 @@ pub fn look_for(subject: &Subject) -> String {
 
 /// After `request` the server answered with an error.
 pub fn refused(subject: &Subject, request: Option<&AuthRequest>, error: &ServerError) -> Finding {
-    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
-        return poolers::refused(subject, error, poolers::When::Password);
+    if let Some(found) = relayed::refused(subject, error, poolers::When::Password) {
+        return found;
     }
     match (error.code.as_str(), request) {
         ("28P01", _) => six_causes(subject, request),

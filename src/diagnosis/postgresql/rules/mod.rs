@@ -12,6 +12,7 @@ pub mod privileges;
 pub mod queue;
 pub mod reach;
 pub mod refused;
+pub mod relayed;
 pub mod resolve;
 pub mod schema;
 pub mod server;

@@ -2,12 +2,11 @@
 //! only, which is its fingerprint. Its own texts are fixed and in English; those it passes on from the server
 //! behind it come in the server's language, and are known by the role that stands in them.
 
-use crate::database::ServerError;
 use crate::database::postgresql::settings::SslMode;
 use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
-use crate::diagnosis::postgresql::quote::{hba, ident};
-use crate::diagnosis::postgresql::subject::{Place, Subject, address_in};
+use crate::diagnosis::postgresql::quote::ident;
+use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, FixKind, Then};
 
@@ -25,11 +24,12 @@ pub enum When {
 }
 
 /// A role as PgBouncer's user list has it.
-fn user_line(subject: &Subject) -> String {
+pub fn user_line(subject: &Subject) -> String {
     format!("\"{}\" \"<PASSWORD>\"", subject.role.replace('"', "\"\""))
 }
 
-fn list_place(subject: &Subject) -> String {
+/// Where that line goes.
+pub fn list_place(subject: &Subject) -> String {
     format!("the user list (auth_file) of PgBouncer at {}", subject.server())
 }
 
@@ -37,28 +37,18 @@ fn section(subject: &Subject, name: &str) -> String {
     format!("pgbouncer.ini of PgBouncer at {}, section [{name}]", subject.server())
 }
 
-/// The finding for an error of PgBouncer.
-pub fn refused(subject: &Subject, error: &ServerError, when: When) -> Finding {
-    let text = error.message.as_str();
-    let found = if let Some(found) = own_text(subject, text, when) {
-        found
-    } else if let (Some(address), true) = (address_in(text), text.contains(&subject.role)) {
-        behind_no_line(subject, address, text)
-    } else if text.contains(&subject.role) && when != When::Statement {
-        behind_password(subject, text)
-    } else {
-        finding("DBT0841", format!("PgBouncer at {} refuses: {text}", subject.server())).maybe(
-            FixKind::Shell,
-            format!("a root shell on {}, which runs PgBouncer (its log has more)", subject.machine()),
-            "tail -n 30 /var/log/postgresql/pgbouncer.log /var/log/pgbouncer/pgbouncer.log 2>/dev/null",
-            Then::None,
-        )
-    };
-    found.not("not PostgreSQL's own answer: only PgBouncer sends 08P01 with nothing but a text")
+/// The finding for a text that no rule knows.
+pub fn unknown(subject: &Subject, text: &str) -> Finding {
+    finding("DBT0841", format!("PgBouncer at {} refuses: {text}", subject.server())).maybe(
+        FixKind::Shell,
+        format!("a root shell on {}, which runs PgBouncer (its log has more)", subject.machine()),
+        "tail -n 30 /var/log/postgresql/pgbouncer.log /var/log/pgbouncer/pgbouncer.log 2>/dev/null",
+        Then::None,
+    )
 }
 
-/// PgBouncer's own texts (1.18 to 1.24).
-fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
+/// The finding for one of PgBouncer's own texts (1.18 to 1.25).
+pub fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
     let has = |part: &str| text.contains(part);
     if has("no such database") || has("database does not exist") {
         return Some(no_database(subject));
@@ -95,7 +85,7 @@ fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
     {
         return Some(no_server(subject, text));
     }
-    if has("max_client_conn") || has("no more connections allowed") || has("too many") {
+    if has("max_client_conn") || has("no more connections allowed") || has("client connections exceeded") {
         return Some(too_many_clients(subject, text));
     }
     if has("statement pooling mode") {
@@ -268,7 +258,8 @@ fn console(host: &str, port: u16, command: &str) -> String {
     )
 }
 
-fn no_server(subject: &Subject, text: &str) -> Finding {
+/// PgBouncer has nobody to pass us on to.
+pub fn no_server(subject: &Subject, text: &str) -> Finding {
     finding("DBT0848", format!("PgBouncer answers, but gets no connection to the PostgreSQL behind it ({text})"))
         .maybe(
             FixKind::Shell,
@@ -295,8 +286,10 @@ fn no_server(subject: &Subject, text: &str) -> Finding {
 }
 
 fn too_many_clients(subject: &Subject, text: &str) -> Finding {
+    const LIMITS: [&str; 2] = ["max_db_client_connections", "max_user_client_connections"];
+    let limit = LIMITS.into_iter().find(|limit| text.contains(limit)).unwrap_or("max_client_conn");
     finding("DBT1511", format!("PgBouncer takes no more clients ({text})"))
-        .sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), "max_client_conn = 1000", Then::Reload)
+        .sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), format!("{limit} = 1000"), Then::Reload)
         .not("not PostgreSQL's max_connections: it was not asked")
 }
 
@@ -324,79 +317,30 @@ fn timeout(subject: &Subject, text: &str) -> Finding {
         .not("not PostgreSQL: PgBouncer itself closed")
 }
 
-/// The server's pg_hba.conf has no line for the pooler: the address in the text is the pooler's.
-fn behind_no_line(subject: &Subject, address: std::net::IpAddr, text: &str) -> Finding {
-    let length = if address.is_ipv4() { 32 } else { 128 };
-    let line = format!("host {} {} {address}/{length} scram-sha-256", hba(&subject.database), hba(&subject.role));
-    finding(
-        "DBT0740",
-        format!("The PostgreSQL behind PgBouncer does not admit PgBouncer, which comes from {address} ({text})"),
-    )
-    .sure(
-        FixKind::PgHba,
-        "pg_hba.conf of the PostgreSQL server behind PgBouncer, as its first line",
-        line,
-        Then::Reload,
-    )
-    .not("not our own address: the one in the text is PgBouncer's, as the server sees it")
-}
-
-fn behind_password(subject: &Subject, text: &str) -> Finding {
-    let role = ident(&subject.role);
-    finding(
-        "DBT0850",
-        format!(
-            "PgBouncer accepted us, but the PostgreSQL behind it rejected PgBouncer's login as {} ({text})",
-            subject.role
-        ),
-    )
-    .maybe(FixKind::Pgbouncer, list_place(subject), user_line(subject), Then::Reload)
-    .maybe(
-        FixKind::Sql,
-        "psql as a superuser on the PostgreSQL server behind PgBouncer",
-        format!("ALTER ROLE {role} LOGIN PASSWORD '<PASSWORD>' VALID UNTIL 'infinity';"),
-        Then::None,
-    )
-    .not("not our own password: PgBouncer took it")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::postgresql::gather::fields;
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
-    fn id(message: &str, when: When) -> &'static str {
-        let error = ServerError { code: "08P01".into(), message: message.into(), ..ServerError::default() };
-        assert!(fields::speaks_as_a_pooler(&error));
-        let subject = Subject { local: false, ..over_tcp() };
-        refused(&subject, &error, when).id
+    fn id(message: &str, when: When) -> Option<&'static str> {
+        own_text(&Subject { local: false, ..over_tcp() }, message, when).map(|found| found.id)
     }
 
     #[test]
     fn pgbouncers_own_texts_are_known() {
-        assert_eq!(id("no such database: other", When::Startup), "DBT0840");
-        assert_eq!(id("no such user: x", When::Startup), "DBT0842");
-        assert_eq!(id("SASL authentication failed", When::Password), "DBT0845");
-        assert_eq!(id("query_wait_timeout", When::Statement), "DBT1510");
-        assert_eq!(id("query_wait_timeout", When::Password), "DBT0848");
-        assert_eq!(id("SSL required", When::Startup), "DBT0847");
-        assert_eq!(id("something new", When::Startup), "DBT0841");
+        assert_eq!(id("no such database: other", When::Startup), Some("DBT0840"));
+        assert_eq!(id("no such user: x", When::Startup), Some("DBT0842"));
+        assert_eq!(id("SASL authentication failed", When::Password), Some("DBT0845"));
+        assert_eq!(id("query_wait_timeout", When::Statement), Some("DBT1510"));
+        assert_eq!(id("query_wait_timeout", When::Password), Some("DBT0848"));
+        assert_eq!(id("SSL required", When::Startup), Some("DBT0847"));
+        assert_eq!(id("something new", When::Startup), None);
     }
 
     #[test]
-    fn what_it_passes_on_is_known_by_role_and_address_in_any_language() {
-        assert_eq!(id("keine pg_hba.conf-Zeile für »10.1.2.3«, Benutzer »flasktest«", When::Password), "DBT0740");
-        assert_eq!(id("authentification échouée pour l'utilisateur « flasktest »", When::Password), "DBT0850");
-    }
-
-    #[test]
-    fn postgresqls_own_protocol_errors_are_not_the_poolers() {
-        let error = ServerError {
-            code: "08P01".into(),
-            routine: Some("ProcessStartupPacket".into()),
-            ..ServerError::default()
-        };
-        assert!(!fields::speaks_as_a_pooler(&error));
+    fn the_limit_that_is_named_is_the_one_to_raise() {
+        let text = "client connections exceeded (max_user_client_connections)";
+        let found = own_text(&Subject { local: false, ..over_tcp() }, text, When::Password).unwrap();
+        assert_eq!((found.id, &*found.fixes[0].text), ("DBT1511", "max_user_client_connections = 1000"));
     }
 }

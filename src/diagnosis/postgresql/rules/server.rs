@@ -101,7 +101,7 @@ fn full(subject: &Subject, only_reserved_left: bool) -> Finding {
 }
 
 /// Who is connected, and as whom.
-const HOLDERS: &str = "SELECT datname, usename, application_name, client_addr, state, count(*) FROM pg_stat_activity \
+pub const HOLDERS: &str = "SELECT datname, usename, application_name, client_addr, state, count(*) FROM pg_stat_activity \
      GROUP BY 1, 2, 3, 4, 5 ORDER BY 6 DESC LIMIT 20;";
 
 /// Ten more than the server's own value, where it stands: ALTER SYSTEM's file comes after postgresql.conf.

@@ -6,7 +6,7 @@ use crate::database::ServerError;
 use crate::database::text::nearest;
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::rules::authenticated::grants_if_there;
-use crate::diagnosis::postgresql::rules::poolers;
+use crate::diagnosis::postgresql::rules::{poolers, relayed};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
@@ -37,8 +37,8 @@ pub struct Neighbour {
 
 /// The server ended the session before it was ready.
 pub fn refused(subject: &Subject, error: &ServerError, around: Around) -> Finding {
-    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
-        return poolers::refused(subject, error, poolers::When::Session);
+    if let Some(found) = relayed::refused(subject, error, poolers::When::Session) {
+        return found;
     }
     let routine = error.routine.as_deref().unwrap_or_default();
     // nothing of ours runs code before the session is ready: a CONTEXT comes from a trigger at login (PostgreSQL 17)

@@ -15,8 +15,8 @@ mod waiting;
 use crate::database::ServerError;
 use crate::diagnosis::postgresql::gather::facts::{Facts, Relation};
 use crate::diagnosis::postgresql::quote::ident;
-use crate::diagnosis::postgresql::rules::poolers;
 use crate::diagnosis::postgresql::rules::server;
+use crate::diagnosis::postgresql::rules::{poolers, relayed};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::Finding;
 
@@ -58,8 +58,10 @@ impl<'a> Scene<'a> {
 /// The finding for the server's error.
 pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
-    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error) {
-        return poolers::refused(subject, error, poolers::When::Statement);
+    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error)
+        && let Some(found) = relayed::refused(subject, error, poolers::When::Statement)
+    {
+        return found;
     }
     // a limit that was set for the role or the database, and is met; not the machine's
     let by_setting = error.code == "53400" && types::names_a_setting(scene, error);
