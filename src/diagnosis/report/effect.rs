@@ -357,7 +357,13 @@ fn commands(text: &str) -> Price {
     let sql = quoted_sql(text).map(|sql| statements(&sql));
     let only_looks = || {
         let mut simple = text.split(['\n', ';', '|', '&']).map(str::trim).filter(|one| !one.is_empty());
-        simple.all(|one| one.split_whitespace().next().is_some_and(|word| LOOKS.contains(&word)))
+        simple.all(|one| {
+            let mut words = one.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("systemctl"), Some(verb)) => ["status", "show", "cat"].contains(&verb),
+                (word, _) => word.is_some_and(|word| LOOKS.contains(&word)),
+            }
+        })
     };
     let plain = || if only_looks() { narrow(Effect::Looks) } else { narrow(Effect::Corrects) };
     gravest(worst.into_iter().chain(sql)).unwrap_or_else(plain)
@@ -483,6 +489,8 @@ mod tests {
             ("kill 4711", Effect::Removes),
             ("ip route del prohibit 10.0.0.1", Effect::Removes),
             ("ip route get 10.0.0.1; ss -s", Effect::Looks),
+            ("ss -ltnp | grep -i postgres || systemctl status --no-pager 'postgresql*'", Effect::Looks),
+            ("ss -ltnp | grep -i postgres || systemctl start postgresql", Effect::Corrects),
             ("runuser -u postgres -- psql -c 'DROP DATABASE x'", Effect::Removes),
             ("install -d -o www-data -m 700 /var/lib/dbtest", Effect::Corrects),
         ] {
