@@ -497,13 +497,7 @@ fn login_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Err
         (_, Some(request @ (AuthRequest::Gss | AuthRequest::Sspi | AuthRequest::Other(_)))) => {
             authenticated::unsupported(subject, request)
         }
-        (Cause::Server(refusal), _) => {
-            let password = scene.target.settings().password.as_ref();
-            match password.and_then(|secret| authenticated::suspicion(secret.reveal())) {
-                Some(why) if refusal.code == "28P01" => authenticated::suspicious_password(subject, why),
-                _ => authenticated::refused(subject, request, refusal),
-            }
-        }
+        (Cause::Server(refusal), _) => authenticated::refused(subject, request, refusal),
         (Cause::Driver(text), Some(request)) if exchange::ended(subject, request, text).is_some() => {
             exchange::ended(subject, request, text).unwrap_or_else(|| authenticated::driver(subject, text))
         }

@@ -24,7 +24,13 @@ pub fn refused(subject: &Subject, request: Option<&AuthRequest>, error: &ServerE
         return found;
     }
     match (error.code.as_str(), request) {
-        ("28P01", _) => six_causes(subject, request),
+        ("28P01", _) => {
+            let password = subject.settings.password.as_ref();
+            match password.and_then(|secret| suspicion(secret.reveal())) {
+                Some(why) => suspicious_password(subject, why),
+                None => six_causes(subject, request),
+            }
+        }
         ("28000", _) => external(subject, request),
         ("08P01", _) | ("0A000", _) => protocol(subject, error),
         _ => server::refused(subject, error),
@@ -48,7 +54,7 @@ pub fn no_password(subject: &Subject, request: &AuthRequest) -> Finding {
 }
 
 /// The password that is configured cannot be meant.
-pub fn suspicious_password(subject: &Subject, why: &str) -> Finding {
+fn suspicious_password(subject: &Subject, why: &str) -> Finding {
     finding("DBT0808", format!("The configured password {why}, and PostgreSQL rejects it"))
         .fix(subject.password(true, ""))
         .maybe(
@@ -60,7 +66,7 @@ pub fn suspicious_password(subject: &Subject, why: &str) -> Finding {
 }
 
 /// Why a configured password looks like a mistake; `None` if it does not. Says nothing of the password itself.
-pub fn suspicion(password: &str) -> Option<&'static str> {
+fn suspicion(password: &str) -> Option<&'static str> {
     if password.contains("${") || password.contains("{{") {
         return Some("holds a variable that was not filled in");
     }
@@ -237,6 +243,14 @@ mod tests {
         assert_eq!(found.id, "DBT0801");
         assert!(found.fixes.len() >= 4 && found.fixes.iter().all(|fix| !fix.sure));
         assert!(found.cause.len() <= 80, "the headline of a page: {}", found.cause);
+    }
+
+    #[test]
+    fn a_placeholder_is_noticed_whoever_reads_the_error() {
+        let mut subject = over_tcp();
+        subject.settings.password = Some(crate::database::Secret::new("changeme"));
+        // the page's own error has no request beside it
+        assert_eq!(refused(&subject, None, &error("28P01")).id, "DBT0808");
     }
 
     #[test]
