@@ -30,6 +30,8 @@ const DIRECTIONS: &[(&str, &str, &str)] = &[
     ("diagnosis::postgresql", "diagnosis::sqlite", "one kind knows no other"),
     ("diagnosis::sqlite::gather", "diagnosis::sqlite::rules", "what looks does not judge"),
     ("diagnosis::postgresql::gather", "diagnosis::postgresql::rules", "what looks does not judge"),
+    ("diagnosis::postgresql::evidence", "diagnosis::postgresql::gather", "evidence is plain data"),
+    ("diagnosis::postgresql::evidence", "diagnosis::postgresql::rules", "evidence is plain data"),
     ("diagnosis::postgresql::gather", "diagnosis::postgresql::ladder", "what looks does not climb"),
     ("diagnosis::postgresql::rules", "diagnosis::postgresql::ladder", "what judges does not climb"),
 ];

@@ -7,6 +7,7 @@
 //! of a message, which servers translate. `probes` are the connections beside, made after a failure only.
 
 mod catalogue;
+mod evidence;
 mod gather;
 mod ladder;
 mod quick;
@@ -15,7 +16,6 @@ mod rules;
 mod scene;
 mod server_commands;
 mod subject;
-mod surroundings;
 
 use super::Diagnosis;
 

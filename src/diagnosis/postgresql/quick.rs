@@ -11,8 +11,10 @@ use crate::database::postgresql::socket::Address;
 use crate::database::{Cause, Error, Stage, Table, Target};
 use crate::diagnosis::engine::generic;
 use crate::diagnosis::host::process::Who;
-use crate::diagnosis::postgresql::gather::facts::Facts;
-use crate::diagnosis::postgresql::gather::names::Names;
+use crate::diagnosis::postgresql::evidence::facts::Facts;
+use crate::diagnosis::postgresql::evidence::names::Names;
+use crate::diagnosis::postgresql::evidence::surroundings::{Refusal, Surroundings};
+use crate::diagnosis::postgresql::gather::names;
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
 use crate::diagnosis::postgresql::rules::exchange;
@@ -26,7 +28,6 @@ use crate::diagnosis::postgresql::rules::speaks::{self, Silence};
 use crate::diagnosis::postgresql::rules::statement::{self, Doing};
 use crate::diagnosis::postgresql::rules::tls::{self, Handshake};
 use crate::diagnosis::postgresql::subject::{Place, Subject, address_in};
-use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::report::Finding;
 
 /// The finding of a failure that the page met.
@@ -59,7 +60,7 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
             let names = match &subject.place {
                 Place::Tcp { host, .. } => {
                     let ends = std::time::Instant::now() + std::time::Duration::from_millis(300);
-                    Names::look(std::path::Path::new("/"), host, &who, ends)
+                    names::look(std::path::Path::new("/"), host, &who, ends)
                 }
                 Place::Socket(_) => Names::default(),
             };
@@ -82,7 +83,7 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
         },
         Stage::Admitted => match &error.cause {
             Cause::Server(refusal) => {
-                admitted::refused(&subject, refusal, &crate::diagnosis::postgresql::gather::probes::Probes::default())
+                admitted::refused(&subject, refusal, &crate::diagnosis::postgresql::evidence::Probes::default())
             }
             cause => admitted::hung_up(&subject, matches!(cause, Cause::TimedOut(_))),
         },

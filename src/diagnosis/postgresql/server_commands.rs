@@ -1,11 +1,12 @@
 //! Commands that find the server which listens on a port, whoever started it: Debian's clusters by their own
 //! tool, any other by its process, whose working directory is the data directory.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::subject::Subject;
 use crate::diagnosis::host::shell::word as shell;
-use crate::diagnosis::postgresql::surroundings::Surroundings;
+use crate::diagnosis::postgresql::evidence::surroundings::Surroundings;
 use crate::diagnosis::report::{Fix, FixKind, Then};
 
 /// Shell text that runs `body` for the server on `port`, with $p its process, $d its data directory, $o its
@@ -16,6 +17,12 @@ pub fn for_server(port: u16, body: &str) -> String {
          [ \"$(sed -n 1p \"$d/postmaster.pid\" 2>/dev/null)\" = $p ] && [ \"$(sed -n 4p \"$d/postmaster.pid\")\" = {port} ] || continue; \
          o=$(stat -c %U \"$d\"); ask() {{ s=$1; eval \"set -- $(cat \"$d/postmaster.opts\")\"; runuser -u \"$o\" -- \"$@\" -C \"$s\"; }}; {body}; done"
     )
+}
+
+/// A rule that lets packets to or from a port through, before all others.
+pub fn accept_rule(chain: &str, side: &str, ip: IpAddr, port: u16) -> String {
+    let tool = if ip.is_ipv4() { "iptables" } else { "ip6tables" };
+    format!("{tool} -I {chain} -p tcp {side} {ip} --dport {port} -j ACCEPT")
 }
 
 /// Shows the end of the server's log, and ends where there is none.

@@ -8,8 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::facts::{self, Facts};
-use super::neighbours::Neighbours;
+use super::{answer, question};
 use crate::database::postgresql::PgTarget;
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::deadline::Deadline;
@@ -21,21 +20,10 @@ use crate::database::postgresql::startup::Startup;
 use crate::database::postgresql::tls;
 use crate::database::postgresql::wire::Transport;
 use crate::database::{Cause, Limits, Stage, Table};
+use crate::diagnosis::postgresql::evidence::facts::{Facts, Relation};
+use crate::diagnosis::postgresql::evidence::neighbours::Neighbours;
+use crate::diagnosis::postgresql::evidence::{LARGE, Probes, fields};
 use crate::diagnosis::postgresql::subject::Subject;
-
-/// What the same startup packet came to, changed in one thing. `None`: was not tried.
-#[derive(Debug, Clone, Default)]
-pub struct Probes {
-    /// With TLS if ours was without, or the reverse: was it admitted to a method?
-    pub other_tls: Option<bool>,
-    /// For the database `postgres`.
-    pub other_database: Option<bool>,
-    /// For the role `postgres`.
-    pub other_role: Option<bool>,
-}
-
-/// More than any packet holds, and little enough for one that is slow.
-pub const LARGE: usize = 6000;
 
 /// A probe that has had no answer by then learns nothing.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -125,7 +113,7 @@ pub fn is_pooler(subject: &Subject, address: &Address) -> bool {
     while let Ok(count @ 1..) = socket.read(&mut buffer) {
         startup.feed(&buffer[..count]);
         if let Some(error) = &startup.error {
-            return crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error);
+            return fields::speaks_as_a_pooler(error);
         }
         if admitted(&startup) || startup.foreign.is_some() {
             return false;
@@ -179,8 +167,8 @@ fn facts_of(subject: &Subject, database: &str, table: &Table) -> Option<Facts> {
     let limits = Limits { connect: PATIENCE, query: PATIENCE, wait: PATIENCE };
     let target = PgTarget::new(settings);
     let opened = target.open(&limits).ok()?;
-    let rows = target.connection(opened, table, &limits).simple(&facts::question(table)).ok()?;
-    facts::answer(rows.first()?.first()?.as_deref()?).ok()
+    let rows = target.connection(opened, table, &limits).simple(&question::whole(table, 0)).ok()?;
+    answer::read(rows.first()?.first()?.as_deref()?).ok()
 }
 
 /// Whether over a new connection a few bytes come, and some thousand do not.
@@ -197,8 +185,7 @@ pub fn large_answers_are_lost(subject: &Subject, within: Duration) -> bool {
 
 /// Whether the same login finds the table in a database, complete.
 pub fn has_table(subject: &Subject, database: &str) -> bool {
-    let complete =
-        |relation: &facts::Relation| ["id", "stuff", "things"].iter().all(|name| relation.column(name).is_some());
+    let complete = |relation: &Relation| ["id", "stuff", "things"].iter().all(|name| relation.column(name).is_some());
     facts_of(subject, database, &subject.table).is_some_and(|facts| facts.chosen(&subject.table).is_some_and(complete))
 }
 

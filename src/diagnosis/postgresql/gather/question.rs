@@ -1,4 +1,4 @@
-//! The question whose answer is [`Facts`](crate::diagnosis::postgresql::gather::facts::Facts): one statement, of parts. A part that the server refuses
+//! The question whose answer is [`Facts`](crate::diagnosis::postgresql::evidence::facts::Facts): one statement, of parts. A part that the server refuses
 //! (a catalogue or function that is closed to our role) is left out when the parts are asked one by one.
 
 use crate::database::Table;

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::trials::Trials;
 use crate::database::{Cause, Error, ServerError, Stage, Table};
-use crate::diagnosis::postgresql::gather::facts::{self, Facts, Relation};
-use crate::diagnosis::postgresql::gather::question;
+use crate::diagnosis::postgresql::evidence::facts::{Facts, Relation};
+use crate::diagnosis::postgresql::gather::{answer, question};
 use crate::diagnosis::postgresql::quote::literal;
 use crate::diagnosis::postgresql::rules::statement::{self, Blocker, Doing, Elsewhere};
 
@@ -14,12 +14,12 @@ impl Trials<'_> {
     pub(super) fn ask(&mut self) -> Result<Facts, Error> {
         let table = Table::clone(&self.scene.settings.table);
         let facts = match self.ask_for(&question::whole(&table, self.version)) {
-            Ok(value) => facts::from_parts(value, Vec::new()),
+            Ok(value) => answer::from_parts(value, Vec::new()),
             Err(Error { cause: Cause::Server(refusal), .. })
                 if self.connection.is_alive() && !is_time(&refusal.code) =>
             {
                 let (value, unknown) = self.ask_in_parts(&table)?;
-                facts::from_parts(value, unknown)
+                answer::from_parts(value, unknown)
             }
             Err(error) => return Err(error),
         };

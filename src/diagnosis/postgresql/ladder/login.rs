@@ -15,10 +15,10 @@ use crate::diagnosis::engine::generic;
 use crate::diagnosis::host::process::Who;
 use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::host::unit;
-use crate::diagnosis::postgresql::gather::fields;
-use crate::diagnosis::postgresql::gather::names::Names;
-use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
-use crate::diagnosis::postgresql::gather::probes;
+use crate::diagnosis::postgresql::evidence::fields;
+use crate::diagnosis::postgresql::evidence::neighbours::Neighbours;
+use crate::diagnosis::postgresql::evidence::surroundings::{Refusal, Surroundings};
+use crate::diagnosis::postgresql::gather::{names, neighbours, probes};
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
 use crate::diagnosis::postgresql::rules::exchange;
@@ -32,7 +32,6 @@ use crate::diagnosis::postgresql::rules::speaks::{self, Silence};
 use crate::diagnosis::postgresql::rules::tls::{self, Handshake};
 use crate::diagnosis::postgresql::scene::Scene;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
-use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::report::builder::{Climb, Trial};
 use crate::diagnosis::report::{Finding, Report, Step};
 
@@ -354,7 +353,7 @@ fn shown(answer: Option<bool>) -> &'static str {
 fn name(scene: &Scene, subject: &Subject, error: &Error, trial: &mut Trial) -> Finding {
     let Place::Tcp { host, .. } = &subject.place else { return generic::finding(error) };
     let ends = Instant::now() + PROBING;
-    let names = Names::look(&scene.circumstances.root, host, scene.who, ends);
+    let names = names::look(&scene.circumstances.root, host, scene.who, ends);
     if !names.servers.is_empty() {
         trial.fact("name_servers", names.answers());
     }
@@ -375,11 +374,11 @@ pub fn around(root: &Path, subject: &Subject, who: &Who, asks: bool) -> Surround
         Place::Socket(dir) => Some(dir.as_path()),
         Place::Tcp { .. } => None,
     };
-    let neighbours = Neighbours::look(root, dir);
+    let neighbours = neighbours::look(root, dir);
     let postgres_ports =
         if subject.local { probes::postgres_ports(&neighbours, subject.port) } else { Default::default() };
     let gateway = Some(&neighbours).filter(|here| here.container && here.installed == Some(false));
-    let gateway = gateway.and_then(|_| crate::diagnosis::postgresql::gather::neighbours::gateway(root));
+    let gateway = gateway.and_then(|_| neighbours::gateway(root));
     Surroundings {
         neighbours,
         postgres_ports,

@@ -7,8 +7,9 @@ use crate::database::postgresql::connection::PgConnection;
 use crate::database::postgresql::open::Opened;
 use crate::database::postgresql::socket::Address;
 use crate::database::{Cause, Connection, Error, Stage};
-use crate::diagnosis::postgresql::gather::facts::Facts;
-use crate::diagnosis::postgresql::gather::fields;
+use crate::diagnosis::postgresql::evidence::LARGE;
+use crate::diagnosis::postgresql::evidence::facts::Facts;
+use crate::diagnosis::postgresql::evidence::fields;
 use crate::diagnosis::postgresql::gather::probes;
 use crate::diagnosis::postgresql::gather::question;
 use crate::diagnosis::postgresql::quote::literal;
@@ -55,7 +56,7 @@ pub fn run(scene: &Scene, mut climb: Climb, subject: &Subject, session: Option<S
                 && probes::large_answers_are_lost(subject, climb.remaining()) =>
         {
             let mut trial = Trial::begin(Stage::Read);
-            trial.tried(subject.psql(&format!("SELECT repeat('x', {})", probes::LARGE)));
+            trial.tried(subject.psql(&format!("SELECT repeat('x', {})", LARGE)));
             trial.fact("SELECT 1", "answered");
             trial.fact("large_answer", "did not come");
             if let Some(session) = session {

@@ -5,7 +5,7 @@
 use super::server;
 use crate::database::ServerError;
 use crate::database::postgresql::settings::SslMode;
-use crate::diagnosis::postgresql::gather::probes::Probes;
+use crate::diagnosis::postgresql::evidence::Probes;
 use crate::diagnosis::postgresql::rules::{poolers, relayed};
 use crate::diagnosis::postgresql::subject::{Place, Subject, address_in};
 use crate::diagnosis::report::finding::{Draft, finding};

@@ -1,7 +1,7 @@
 //! Reading what stands between a COMMIT and a row that lasts, and the arithmetic of connections: both are
 //! read from settings, since a check stores nothing.
 
-use crate::diagnosis::postgresql::gather::facts::Facts;
+use crate::diagnosis::postgresql::evidence::facts::Facts;
 use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::postgresql::subject::Subject;
@@ -307,7 +307,7 @@ fn standby(subject: &Subject) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::postgresql::gather::facts::Parameter;
+    use crate::diagnosis::postgresql::evidence::facts::Parameter;
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     #[test]

@@ -2,7 +2,7 @@
 //! that they were too large (a tunnel, a firewall that drops ICMP). The login works, a page of rows hangs.
 
 use crate::diagnosis::host::shell::word as shell;
-use crate::diagnosis::postgresql::gather::probes::LARGE;
+use crate::diagnosis::postgresql::evidence::LARGE;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, FixKind, Then};

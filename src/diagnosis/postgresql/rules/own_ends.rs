@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::database::postgresql::settings::Host;
+use crate::diagnosis::postgresql::evidence::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::postgresql::subject::{Place, Subject};
-use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 

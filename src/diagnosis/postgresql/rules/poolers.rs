@@ -4,7 +4,6 @@
 
 use crate::database::postgresql::settings::SslMode;
 use crate::diagnosis::host::shell::word as shell;
-use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
 use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
@@ -127,7 +126,7 @@ fn server_behind(subject: &Subject) -> Option<String> {
     if !subject.local {
         return None;
     }
-    let neighbours = Neighbours::look(std::path::Path::new("/"), None);
+    let neighbours = crate::diagnosis::postgresql::gather::neighbours::look(std::path::Path::new("/"), None);
     // PgBouncer's own socket has PostgreSQL's name as well: its port is the one we are connected to
     let servers: Vec<_> = neighbours.living().filter(|socket| socket.port != subject.port).collect();
     let [server] = servers[..] else { return None };

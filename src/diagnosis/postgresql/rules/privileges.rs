@@ -1,7 +1,7 @@
 //! Reading what the catalogue says about privileges, before a statement is refused: the server's message
 //! does not say which privilege it missed, and names sequences and base tables that nobody mentioned.
 
-use crate::diagnosis::postgresql::gather::facts::{Facts, Policy, Relation};
+use crate::diagnosis::postgresql::evidence::facts::{Facts, Policy, Relation};
 use crate::diagnosis::postgresql::quote::{ident, qualified};
 use crate::diagnosis::postgresql::rules::setting;
 use crate::diagnosis::postgresql::subject::Subject;
@@ -62,7 +62,7 @@ pub fn missing(facts: &Facts, relation: &Relation, read_only: bool) -> Vec<Strin
 
 /// SELECT on the columns that are read, INSERT on those that are written: a grant on columns will do.
 fn table_rights(relation: &Relation) -> (bool, bool) {
-    let all = |names: &[&str], has: fn(&crate::diagnosis::postgresql::gather::facts::Column) -> bool| {
+    let all = |names: &[&str], has: fn(&crate::diagnosis::postgresql::evidence::facts::Column) -> bool| {
         names.iter().all(|name| relation.column(name).is_none_or(has))
     };
     (all(&["id", "stuff", "things"], |column| column.select), all(&["stuff", "things"], |column| column.insert))
@@ -199,7 +199,7 @@ fn free_name(relation: &Relation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::postgresql::gather::facts::{Base, Column, Sequence};
+    use crate::diagnosis::postgresql::evidence::facts::{Base, Column, Sequence};
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     fn column(name: &str) -> Column {

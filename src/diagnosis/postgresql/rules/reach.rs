@@ -1,14 +1,15 @@
 //! Reading a TCP connection that did not come about: the errno of each address, and what this machine
-//! itself can say about the server (see [`crate::diagnosis::postgresql::gather::neighbours`]).
+//! itself can say about the server (see [`crate::diagnosis::postgresql::evidence::neighbours`]).
 
 use std::net::SocketAddr;
 
 use crate::diagnosis::host::unit;
+use crate::diagnosis::postgresql::evidence::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::postgresql::rules::own_ends::{is_without_ipv6, no_ipv6, no_port_left};
 use crate::diagnosis::postgresql::rules::queue;
 use crate::diagnosis::postgresql::rules::refused::refused;
+use crate::diagnosis::postgresql::server_commands;
 use crate::diagnosis::postgresql::subject::{Place, Subject};
-use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings, accept_rule};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
@@ -158,7 +159,7 @@ fn filtered_here(subject: &Subject, address: SocketAddr, around: &Surroundings) 
     .maybe(
         FixKind::Shell,
         "a root shell on this machine (nft list ruleset shows the rule in the output chain)",
-        accept_rule("OUTPUT", "-d", ip, port),
+        server_commands::accept_rule("OUTPUT", "-d", ip, port),
         Then::None,
     )
     .not("not PostgreSQL and not the network: no packet left this machine")
@@ -223,7 +224,7 @@ fn host_unreachable(subject: &Subject, address: SocketAddr) -> Finding {
     .maybe(
         FixKind::Shell,
         format!("a root shell on {}, or the firewall in front of it", subject.machine()),
-        accept_rule("INPUT", "-s", subject.seen_as.unwrap_or(ip), port),
+        server_commands::accept_rule("INPUT", "-s", subject.seen_as.unwrap_or(ip), port),
         Then::None,
     )
 }
@@ -298,7 +299,7 @@ pub fn place_is_loopback(subject: &Subject) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::postgresql::gather::neighbours::{Listener, Neighbours, SocketFile};
+    use crate::diagnosis::postgresql::evidence::neighbours::{Listener, Neighbours, SocketFile};
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     fn attempt(address: &str, errno: i32) -> (SocketAddr, Refusal) {

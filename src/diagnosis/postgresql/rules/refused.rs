@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::database::postgresql::settings::{Host, SslMode};
+use crate::diagnosis::postgresql::evidence::surroundings::{Refusal, Surroundings};
+use crate::diagnosis::postgresql::server_commands;
 use crate::diagnosis::postgresql::subject::Subject;
-use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings, accept_rule};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
@@ -50,7 +51,7 @@ fn reset_by_filter(subject: &Subject, address: IpAddr) -> Finding {
     .maybe(
         FixKind::Shell,
         "a root shell on this machine (nft list ruleset shows the rule)",
-        accept_rule("INPUT", "-s", from, subject.port),
+        server_commands::accept_rule("INPUT", "-s", from, subject.port),
         Then::None,
     )
     .not("not a stopped server and not a wrong port: /proc/net/tcp shows the port open on this very address")

@@ -5,7 +5,7 @@
 use super::poolers::{self, When};
 use super::server::HOLDERS;
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::gather::fields;
+use crate::diagnosis::postgresql::evidence::fields;
 use crate::diagnosis::postgresql::quote::{hba, ident};
 use crate::diagnosis::postgresql::subject::{Subject, address_in};
 use crate::diagnosis::report::finding::{Draft, finding};

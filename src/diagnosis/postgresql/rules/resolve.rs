@@ -3,7 +3,7 @@
 use crate::database::postgresql::settings::Host;
 use crate::database::text::nearest;
 use crate::diagnosis::host::shell::word as shell;
-use crate::diagnosis::postgresql::gather::names::{Answer, Names};
+use crate::diagnosis::postgresql::evidence::names::{Answer, Names};
 use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, FixKind, Then};

@@ -2,7 +2,7 @@
 //! the database says. pg_settings tells the source; who may not read the file's name gets the statement that wins over
 //! both files.
 
-use crate::diagnosis::postgresql::gather::facts::{Facts, Parameter};
+use crate::diagnosis::postgresql::evidence::facts::{Facts, Parameter};
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};

@@ -10,11 +10,11 @@ use crate::diagnosis::host::path_fixes::cure;
 use crate::diagnosis::host::process::Who;
 use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::host::{labels, mounts};
-use crate::diagnosis::postgresql::gather::neighbours::SocketFile;
+use crate::diagnosis::postgresql::evidence::neighbours::SocketFile;
+use crate::diagnosis::postgresql::evidence::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::postgresql::rules::refused::{not_on_this_machine, start, start_command};
 use crate::diagnosis::postgresql::server_commands;
 use crate::diagnosis::postgresql::subject::Subject;
-use crate::diagnosis::postgresql::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 

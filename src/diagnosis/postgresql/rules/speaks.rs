@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use crate::diagnosis::postgresql::evidence::surroundings::Surroundings;
 use crate::diagnosis::postgresql::rules::queue;
 use crate::diagnosis::postgresql::subject::Subject;
-use crate::diagnosis::postgresql::surroundings::Surroundings;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 

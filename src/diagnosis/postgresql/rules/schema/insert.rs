@@ -2,7 +2,7 @@
 
 use super::WANTED;
 use super::missing::create;
-use crate::diagnosis::postgresql::gather::facts::{Base, Facts, Relation};
+use crate::diagnosis::postgresql::evidence::facts::{Base, Facts, Relation};
 use crate::diagnosis::postgresql::quote::{ident, qualified};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};

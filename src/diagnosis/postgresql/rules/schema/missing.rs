@@ -1,6 +1,6 @@
 //! A table that is not found, and its look-alikes.
 
-use crate::diagnosis::postgresql::gather::facts::{Facts, Relation};
+use crate::diagnosis::postgresql::evidence::facts::{Facts, Relation};
 use crate::diagnosis::postgresql::quote::{ident, qualified};
 use crate::diagnosis::postgresql::rules::privileges;
 use crate::diagnosis::postgresql::subject::Subject;

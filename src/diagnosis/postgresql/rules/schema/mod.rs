@@ -6,7 +6,7 @@ mod insert;
 mod missing;
 mod shape;
 
-use crate::diagnosis::postgresql::gather::facts::{Facts, Relation};
+use crate::diagnosis::postgresql::evidence::facts::{Facts, Relation};
 use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
@@ -161,7 +161,7 @@ fn unique_text(subject: &Subject, relation: &Relation) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::postgresql::gather::facts::Column;
+    use crate::diagnosis::postgresql::evidence::facts::Column;
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     fn column(name: &str, base: &str) -> Column {

@@ -3,7 +3,7 @@
 
 use super::WANTED;
 use super::insert::base_instead;
-use crate::diagnosis::postgresql::gather::facts::{Column, Facts, Relation};
+use crate::diagnosis::postgresql::evidence::facts::{Column, Facts, Relation};
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};

@@ -2,7 +2,7 @@
 
 use super::{Doing, Scene, relation, table};
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::gather::facts::Constraint;
+use crate::diagnosis::postgresql::evidence::facts::Constraint;
 use crate::diagnosis::postgresql::quote::{ident, literal, qualified};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};

@@ -4,7 +4,7 @@
 use super::said::{hinted, names};
 use super::{Doing, Scene, id, relation, table, what};
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::gather::facts::{Relation, Trigger};
+use crate::diagnosis::postgresql::evidence::facts::{Relation, Trigger};
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, FixKind, Then};

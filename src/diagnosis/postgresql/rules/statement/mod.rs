@@ -13,7 +13,7 @@ mod types;
 mod waiting;
 
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::gather::facts::{Facts, Relation};
+use crate::diagnosis::postgresql::evidence::facts::{Facts, Relation};
 use crate::diagnosis::postgresql::quote::ident;
 use crate::diagnosis::postgresql::rules::server;
 use crate::diagnosis::postgresql::rules::{poolers, relayed};
@@ -58,7 +58,7 @@ impl<'a> Scene<'a> {
 /// The finding for the server's error.
 pub fn refused(scene: &Scene, error: &ServerError) -> Finding {
     let Scene { subject, facts, .. } = *scene;
-    if crate::diagnosis::postgresql::gather::fields::speaks_as_a_pooler(error)
+    if crate::diagnosis::postgresql::evidence::fields::speaks_as_a_pooler(error)
         && let Some(found) = relayed::refused(subject, error, poolers::When::Statement)
     {
         return found;

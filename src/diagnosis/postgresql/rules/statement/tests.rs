@@ -1,7 +1,7 @@
 //! Errors as the server sends them, and what is read from them.
 
 use super::*;
-use crate::diagnosis::postgresql::gather::facts::{Constraint, Trigger};
+use crate::diagnosis::postgresql::evidence::facts::{Constraint, Trigger};
 use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
 fn error(code: &str, routine: &str) -> ServerError {

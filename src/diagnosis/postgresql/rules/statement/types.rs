@@ -3,7 +3,7 @@
 use super::said;
 use super::{Scene, functions, id, relation, table, what};
 use crate::database::ServerError;
-use crate::diagnosis::postgresql::gather::facts::Relation;
+use crate::diagnosis::postgresql::evidence::facts::Relation;
 use crate::diagnosis::postgresql::quote::{ident, literal};
 use crate::diagnosis::postgresql::rules::server;
 use crate::diagnosis::postgresql::rules::setting;

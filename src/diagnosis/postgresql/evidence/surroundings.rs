@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::diagnosis::host::unit::Setting;
-use crate::diagnosis::postgresql::gather::neighbours::Neighbours;
+use crate::diagnosis::postgresql::evidence::neighbours::Neighbours;
 
 /// How one address answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +35,4 @@ pub struct Surroundings {
     pub gateway: Option<IpAddr>,
     /// It answers on the configured port as PostgreSQL does.
     pub gateway_speaks: bool,
-}
-
-pub fn accept_rule(chain: &str, side: &str, ip: IpAddr, port: u16) -> String {
-    let tool = if ip.is_ipv4() { "iptables" } else { "ip6tables" };
-    format!("{tool} -I {chain} -p tcp {side} {ip} --dport {port} -j ACCEPT")
 }

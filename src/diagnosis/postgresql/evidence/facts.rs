@@ -1,11 +1,8 @@
-//! What the catalogues say, asked in one round trip that raises no error: the session, and every relation
-//! whose name is that of the table in any case and any schema. A plain role may read all of it.
-//!
-//! The answer is one JSON text, so that the question can grow without a decoder growing beside it. What could not be
-//! asked (a catalogue may be closed to our role) is unknown, never a default: `None`, or named in `unknown`.
+//! What the catalogues say: the session, and every relation whose name is that of the table in any case and any
+//! schema. What could not be asked (a catalogue may be closed to our role) is unknown, never a default: `None`, or
+//! named in `unknown`.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::database::Table;
 use crate::diagnosis::postgresql::quote;
@@ -286,40 +283,4 @@ impl Sequence {
     pub fn qualified(&self) -> String {
         quote::qualified(&self.schema, &self.name)
     }
-}
-
-/// Reads the answer.
-pub fn answer(json: &str) -> Result<Facts, serde_json::Error> {
-    from_parts(serde_json::from_str(json)?, Vec::new())
-}
-
-/// Reads an answer that was given in parts, and notes which were refused.
-pub fn from_parts(value: Value, unknown: Vec<(String, String)>) -> Result<Facts, serde_json::Error> {
-    let asked = value.get("relations").is_some();
-    let mut facts: Facts = serde_json::from_value(value)?;
-    (facts.asked, facts.unknown) = (asked, unknown);
-    let settings = std::mem::take(&mut facts.settings);
-    for parameter in facts.parameters.iter_mut().filter(|parameter| parameter.source == "session") {
-        // the question itself sets some for its own transaction: where they were set before
-        let is_this = |setting: &&RoleSetting| setting.config.split('=').next() == Some(parameter.name.as_str());
-        let rank = |setting: &&RoleSetting| {
-            ["global", "database", "user", "database user"].iter().position(|scope| *scope == setting.scope)
-        };
-        parameter.source = match settings.iter().filter(is_this).max_by_key(rank) {
-            Some(setting) => setting.scope.clone(),
-            None if parameter.reset == parameter.boot => "default".into(),
-            None => "configuration file".into(),
-        };
-    }
-    facts.statement_timeout = facts
-        .parameter("statement_timeout")
-        .and_then(|parameter| parameter.reset.as_deref())
-        .and_then(|milliseconds| milliseconds.parse().ok());
-    facts.settings = settings;
-    Ok(facts)
-}
-
-/// The question, for a table, of a server whose version is not known.
-pub fn question(table: &Table) -> String {
-    super::question::whole(table, 0)
 }
