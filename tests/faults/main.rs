@@ -23,6 +23,7 @@ mod network;
 mod pgpool;
 mod pooler;
 mod record;
+mod reports;
 mod server;
 mod site;
 mod sqlite;

@@ -141,7 +141,9 @@ fn spoke(subject: &Subject, error: &Error) -> Finding {
 }
 
 fn statement(subject: &Subject, error: &Error, stage: Stage) -> Finding {
-    let doing = if stage >= Stage::Write { Doing::Writing } else { Doing::Reading };
+    // a privilege or policy is a step before reading, whichever statement it refused: our own words say which
+    let writes = stage >= Stage::Write || error.doing.starts_with("inserting");
+    let doing = if writes { Doing::Writing } else { Doing::Reading };
     // nothing was asked: the same readers, with every fact unknown
     let facts = Facts {
         user: subject.role.clone(),

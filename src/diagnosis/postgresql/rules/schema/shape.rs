@@ -142,7 +142,8 @@ fn replace_id(relation: &Relation, column: &Column, repair: &mut Repair) {
 /// May the page read and write this column as it does: ids as integers, the rest as text?
 fn fits(column: &Column) -> bool {
     match column.name.as_str() {
-        "id" => ["int2", "int4", "int8"].contains(&column.base.as_str()),
+        // the page casts it to bigint: what a migration from elsewhere made a numeric is read as a number
+        "id" => ["int2", "int4", "int8", "numeric"].contains(&column.base.as_str()),
         _ => ["text", "varchar", "citext", "name"].contains(&column.base.as_str()) || is_long_char(column),
     }
 }

@@ -60,7 +60,10 @@ pub(super) fn behind(scene: &Scene) -> Finding {
         None => format!("pg_get_serial_sequence({}, 'id')::regclass", literal(&name)),
     };
     let (kind, place) = (FixKind::Sql, scene.subject.psql_place());
-    let text = format!("SELECT setval({which}, (SELECT max(id) FROM {name}));");
+    // a sequence that another table draws from as well may be ahead of this one: it is never set back
+    let last =
+        sequence.map_or(String::new(), |sequence| format!(", (SELECT last_value FROM {})", sequence.qualified()));
+    let text = format!("SELECT setval({which}, greatest((SELECT max(id) FROM {name}){last}));");
     let found = finding(
         "DBT1314",
         format!(
@@ -208,6 +211,18 @@ pub(super) fn sequence_end(scene: &Scene, error: &ServerError) -> Finding {
     let found = finding("DBT1320", format!("The sequence that numbers the rows is at its end: {}", error.message))
         .not("not a duplicate id: no number was given at all (2200H)");
     let name = table(scene);
+    let wide = relation(scene).and_then(|relation| relation.column("id")).is_some_and(|id| id.base == "int8");
+    if let (true, Some(sequence)) = (wide, sequence) {
+        // the column was widened once, and the sequence was forgotten: no row is touched
+        return found
+            .sure(
+                FixKind::Sql,
+                scene.subject.psql_place(),
+                format!("ALTER SEQUENCE {} AS bigint NO MAXVALUE;", sequence.qualified()),
+                Then::None,
+            )
+            .not("not the column: id is a bigint already");
+    }
     let text = match sequence {
         Some(sequence) if sequence.identity => {
             format!(

@@ -67,7 +67,21 @@ fn granted(scene: &Scene, error: &ServerError, found: Finding, fired: &[&Trigger
     let statement = error.internal.as_ref().map(|(_, query)| query.as_str());
     let statement = statement.or(error.context.as_deref()).unwrap_or_default();
     let mut found = super::rights::closed_schema(scene, error, statement, found);
-    if let Some((verb, name)) = verb_and_table(statement).filter(|(_, name)| names(&error.message, last_part(name))) {
+    let theirs = fired.iter().find(|trigger| trigger.definer);
+    if let Some(trigger) = theirs {
+        // it acts with its owner's rights: a grant to our role would change nothing
+        found = found.maybe(
+            FixKind::Sql,
+            format!(
+                "{} (shows who owns the function, which is SECURITY DEFINER: that role lacks the right)",
+                subject.psql_place()
+            ),
+            format!("SELECT proowner::regrole FROM pg_proc WHERE oid = {}::regprocedure;", literal(&trigger.function)),
+            Then::None,
+        );
+    } else if let Some((verb, name)) =
+        verb_and_table(statement).filter(|(_, name)| names(&error.message, last_part(name)))
+    {
         found = found.maybe(
             FixKind::Sql,
             format!("{} (what the function did: {verb} on {name})", subject.psql_place()),

@@ -22,6 +22,18 @@ pub(super) fn row_security(scene: &Scene, error: &ServerError) -> Finding {
     )
     .not("not a missing GRANT: the server got as far as the policies (ExecWithCheckOptions)");
     let Some(relation) = relation(scene) else { return found };
+    if relation.is_view() {
+        // a view has no policies: those of the tables below it bind the role in whose name it reads
+        return found.maybe(
+            FixKind::Sql,
+            format!(
+                "{} (shows the policies of the tables below the view: they are asked for the view's owner)",
+                subject.psql_place()
+            ),
+            "SELECT * FROM pg_policies;",
+            Then::None,
+        );
+    }
     found = found.maybe(
         FixKind::Sql,
         format!("{} (shows what each policy demands: a row must obey it)", subject.psql_place()),
