@@ -20,22 +20,30 @@ pub struct Browser {
     session: String,
 }
 
+/// Starts chromedriver on a port that it chooses; none where it ended without one.
+fn start_driver() -> Option<(Child, u16)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("chromedriver");
+    // "ChromeDriver was started successfully on port 40123."
+    let port = BufReader::new(driver.stdout.take().expect("its output"))
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+    if port.is_none() {
+        let _ = driver.wait();
+    }
+    Some((driver, port?))
+}
+
 impl Browser {
     pub fn new() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("chromedriver");
-        let mut lines = BufReader::new(driver.stdout.take().expect("its output")).lines();
-        // "ChromeDriver was started successfully on port 40123."
-        let port = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
-            .expect("chromedriver's port");
+        // It takes a free port of IPv4 and gives up where another program has the same one of IPv6.
+        let (driver, port) = (0..10).find_map(|_| start_driver()).expect("chromedriver's port");
         let mut browser = Self { driver, port, session: String::new() };
         let arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"];
         let answer = browser.call(
