@@ -9,6 +9,12 @@ fn shapes_that_nobody_listed() {
         Case::new(&["PGX-02"], "schema", "DBT1008").table("CREATE TABLE stuff (id text PRIMARY KEY, stuff varchar(255), things text); INSERT INTO stuff VALUES ('x', 'a', 'b')").maybe(),
         // numeric holds the number, but takes no identity: a sequence numbers it
         Case::new(&["PGX-03"], "schema", "DBT1011").table("CREATE TABLE stuff (id numeric PRIMARY KEY, stuff varchar(255), things text)"),
+        // a trigger might have numbered it: only the insert tells
+        Case::new(&["PGX-39"], "write", "DBT1315").table(
+            "CREATE DOMAIN number AS integer; CREATE TABLE stuff (id number PRIMARY KEY, stuff varchar(255), things text); \
+             CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+             CREATE TRIGGER t BEFORE INSERT ON stuff FOR EACH ROW EXECUTE FUNCTION f()",
+        ),
         Case::new(&["PGX-04"], "schema", "DBT1007").sql("ALTER TABLE stuff RENAME COLUMN things TO \"Things\"").maybe(),
         Case::new(&["PGX-05"], "schema", "DBT1007").sql("ALTER TABLE stuff RENAME COLUMN things TO thing; ALTER TABLE stuff ADD COLUMN who text; UPDATE stuff SET who = ''; ALTER TABLE stuff ALTER COLUMN who SET NOT NULL").maybe(),
         Case::new(&["PGX-06"], "schema", "DBT1007").table("CREATE TABLE stuff (stuff varchar(255), things text)"),

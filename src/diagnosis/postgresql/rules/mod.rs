@@ -5,6 +5,7 @@ pub mod authenticated;
 pub mod durable;
 pub mod exchange;
 pub mod large_answers;
+pub mod numbering;
 pub mod own_ends;
 pub mod pgpool;
 pub mod poolers;
