@@ -128,7 +128,7 @@ impl Child {
         Endpoint { key, settings, services: &self.services, entry, children: self.mode.children, told }
     }
 
-    /// A mount as this visitor may see it among the others: not at all unless its own page would let him in.
+    /// A mount as this visitor may see it among the others: not at all unless its own page would let that visitor in.
     fn listed<'a>(&'a self, request: &Request, mount: &'a Mount) -> Option<Listed<'a>> {
         let told = request.may_visit(mount.server_number, mount.url.as_deref()?, &mount.section.settings.detail)?;
         Some(Listed { location: &mount.name, endpoint: self.endpoint(&mount.section, told) })

@@ -1,5 +1,5 @@
-//! What a visitor is told, and the error log, when the database fails: what happened to his row, and as much
-//! of the reason as he may see.
+//! What a visitor is told, and the error log, when the database fails: what happened to the row, and as much
+//! of the reason as this visitor may see.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,7 +114,7 @@ fn count(request: &dyn Request, endpoint: &Endpoint, attempt: &Attempt, cause: &
     endpoint.entry.count(outcome);
 }
 
-/// Title and sentence for a visitor, whoever he is.
+/// Title and sentence for a visitor, whoever that is.
 fn words(attempt: &Attempt, cause: &Cause) -> (&'static str, &'static str) {
     match (attempt, cause) {
         (Attempt::Write { stored: Stored::Unknown, .. }, _) => (

@@ -2,7 +2,7 @@
 //!
 //! As Go 1.25's net/http.CrossOriginProtection: browsers say where a request comes from in Sec-Fetch-Site, or
 //! at least in Origin, which must name the host that was asked. Who sends neither is no browser and carries
-//! nobody's credentials without his will. So no page needs a token or a cookie, and all may share one body.
+//! nobody's credentials without their will. So no page needs a token or a cookie, and all may share one body.
 
 use super::Endpoint;
 use super::child::CHILD;

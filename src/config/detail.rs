@@ -1,5 +1,5 @@
 //! What a visitor is told about the database and its faults: nothing that could help a stranger, everything, or what an
-//! expression of httpd's says of his request. It is written down, never guessed from where a request seems to come from:
+//! expression of httpd's says of the request. It is written down, never guessed from where a request seems to come from:
 //! behind a proxy everybody comes from this machine, and a page of another site can send a browser to any address.
 
 use std::any::Any;

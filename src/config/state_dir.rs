@@ -1,5 +1,5 @@
 //! The module's own directory, made at start as root and handed to the server's User and Group, as mod_md does with its
-//! store. Only the default database lives there; what an administrator names is his own to prepare. A directory that is
+//! store. Only the default database lives there; what an administrator names is theirs to prepare. A directory that is
 //! there already is somebody else's, whoever it belongs to: nothing about it is changed.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions, Permissions};

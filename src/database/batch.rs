@@ -1,5 +1,5 @@
 //! One permit for all who ask alike while it is awaited: the core of shared reads (one answer for all) and of
-//! writes that are committed together (to each his own).
+//! writes that are committed together (each caller gets the answer to its own).
 //!
 //! Knows nothing of databases: `model.rs` runs it, with `wait_queue.rs`, under every schedule.
 
@@ -29,11 +29,11 @@ struct Batch<I, V> {
 pub enum Answers<V> {
     /// The same for all.
     All(V),
-    /// To each his own, in the order of what was brought.
+    /// One answer for each caller, in the order of what was brought.
     Each(Vec<V>),
 }
 
-/// The answers once everybody is to find his own.
+/// The answers once each caller is to find its own.
 enum Delivered<V> {
     All(V),
     Each(Vec<Option<V>>),
@@ -70,7 +70,7 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
         Self { waiting: Mutex::new(HashMap::new()), binding: false }
     }
 
-    /// Whoever has waited long enough may go until his permit has begun: see [`Cohort::new`].
+    /// Whoever has waited long enough may go until its permit has begun: see [`Cohort::new`].
     pub fn binding() -> Self {
         Self { binding: true, ..Self::new() }
     }
@@ -105,7 +105,7 @@ impl<K: Eq + Hash + Clone, I, V: Clone> Batches<K, I, V> {
         // the queue is locked: the cohort's permit cannot begin before we have sat down
         let slot = batch.join(brought);
         let called = queue.wait_in(locked, &batch.cohort, deadline, || batch.leave(slot));
-        // whoever worked for all has done so before he began
+        // whoever worked for all has done so before it began
         if !matches!(called, Ok(Called::Answered)) && batch.cohort.is_closed() {
             self.forget(&key, &batch);
         }

@@ -161,7 +161,7 @@ impl World {
                     self.acknowledged.lock().unwrap().push(arrived);
                 }
                 Ok(Err(Unanswered::Busy)) => assert!(ask.patience < PATIENT, "a patient one was turned away"),
-                // whoever panics does it before he stores
+                // whoever panics does it before it stores
                 _ => {}
             }
             return !worked;

@@ -303,7 +303,7 @@ impl Service {
             return answer;
         }
         let answer = self.pings.answer(&self.queue, (), (), self.deadline(), |permit, _| {
-            // those who waited while another asked have his answer
+            // those who waited while another asked have its answer
             Answers::All(self.last_ping().unwrap_or_else(|| {
                 let began = Instant::now();
                 let answer = self.read(permit, |connection| connection.ping());

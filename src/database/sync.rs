@@ -7,7 +7,7 @@ pub use std::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// The data behind a lock. Nobody panics while he holds one of ours, so there is no poison to heed.
+/// The data behind a lock. Nobody panics while holding one of ours, so there is no poison to heed.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -87,7 +87,7 @@ impl Request<'_> {
     }
 
     /// Whether the visitor would be let in to a URL of a server of this httpd (by its number, see
-    /// [`super::Place::server_number`]), by that URL's own access control; and whether he is told everything there.
+    /// [`super::Place::server_number`]), by that URL's own access control; and whether that visitor is told everything there.
     /// `url` is an escaped path.
     pub fn may_visit(&self, server: usize, url: &str, detail: &Detail) -> Option<bool> {
         // SAFETY: as in `is_told`.

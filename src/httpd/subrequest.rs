@@ -6,7 +6,7 @@ use std::ptr;
 use super::bindings::{self, request_rec};
 use crate::config::Detail;
 
-/// Whether the visitor of `r` would be let in to an escaped URL path of the server with this number; if so, whether he
+/// Whether the visitor of `r` would be let in to an escaped URL path of the server with this number; if so, whether that visitor
 /// is told everything there.
 ///
 /// # Safety

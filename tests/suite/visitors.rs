@@ -41,7 +41,7 @@ fn an_expression_says_who_is_told(mpm: Mpm) {
 }
 
 #[test]
-fn nobody_is_told_by_where_he_seems_to_come_from() {
+fn nobody_is_told_by_where_a_request_seems_to_come_from() {
     let database = Database::new(Kind::Postgresql);
     let directives = format!("{}\nDBTestDetail brief", database.directive());
     let httpd = Httpd::builder(Mpm::Event).location("/dbtest", &directives).start();
@@ -79,7 +79,7 @@ fn the_status_shows_a_visitor_only_what_its_own_location_would() {
         ),
     );
     httpd.expect_log("everybody may reach");
-    // what a visitor may not see is refused as if he had asked for it himself
+    // what a visitor may not see is refused as if the visitor had asked for it
     httpd.allow_log("AH01");
     httpd.allow_log("AH00");
     let see = |headers: &[(&str, &str)]| {

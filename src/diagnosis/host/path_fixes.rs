@@ -131,7 +131,7 @@ fn needed(obstacle: &Obstacle) -> u32 {
 }
 
 /// The command that gives this process `bits` on what was seen: by the class of the mode that the kernel
-/// looks at for it, so that it works, and nobody loses what he has.
+/// looks at for it, so that it works, and nobody loses what they have.
 fn grant(seen: &Seen, bits: u32, who: &Who) -> String {
     let path = quote(&seen.path);
     let letters = letters(bits);

@@ -371,7 +371,7 @@ pub static ENTRIES: &[Entry] = &[
     entry(
         "DBT0511",
         "Another user's process is behind the socket",
-        "requirepeer names whom we want to talk to, and it is not he.",
+        "requirepeer names the user whose process is to answer, and this one is another user's.",
         "SO_PEERCRED gives another user.",
         "Find out whose server that is; correct requirepeer.",
     ),

@@ -501,7 +501,7 @@ fn login_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Err
             exchange::ended(subject, request, text).unwrap_or_else(|| authenticated::driver(subject, text))
         }
         (_, Some(request)) if !subject.has_password => authenticated::no_password(subject, request),
-        // PostgreSQL itself compares a password at once: who takes his time is asked beyond it
+        // PostgreSQL itself compares a password at once: a server that takes its time is asked beyond it
         (Cause::TimedOut(_), Some(AuthRequest::Cleartext)) => authenticated::external(subject, request),
         (cause, _) => silent_after(subject, cause, Stage::Authenticated, scene, attempt),
     }
