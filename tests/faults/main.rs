@@ -28,6 +28,7 @@ mod server;
 mod site;
 mod sqlite;
 mod sqlite_directory;
+mod sqlite_places;
 mod sqlite_storage;
 mod standby;
 mod statements;

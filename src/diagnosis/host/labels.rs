@@ -69,7 +69,10 @@ pub fn is_shared(directory: &Path) -> bool {
     match names[..] {
         [] | [_] | ["home", _] | ["var" | "usr", _] => true,
         // made for many: each has its own directory in it
-        ["var", "lib" | "www" | "cache" | "spool", name] => ["html", "apache2", "httpd", "postgresql"].contains(&name),
+        ["var", "lib" | "www" | "cache" | "spool", name] => {
+            ["html", "apache2", "httpd", "postgresql", "misc"].contains(&name)
+        }
+        ["srv", name] => ["www", "http", "ftp"].contains(&name),
         ["root" | "etc" | "run" | "tmp" | "boot" | "dev" | "proc" | "sys", ..] | ["usr", ..] => true,
         _ => false,
     }
@@ -109,9 +112,21 @@ mod tests {
 
     #[test]
     fn what_others_use_is_not_relabelled() {
-        for shared in
-            ["/", "/srv", "/home/dev", "/root", "/root/x", "/etc/app", "/var", "/var/lib", "/tmp/x", "/var/www/html"]
-        {
+        for shared in [
+            "/",
+            "/srv",
+            "/home/dev",
+            "/root",
+            "/root/x",
+            "/etc/app",
+            "/var",
+            "/var/lib",
+            "/tmp/x",
+            "/var/www/html",
+            "/srv/www",
+            "/var/local",
+            "/opt",
+        ] {
             assert!(is_shared(Path::new(shared)), "{shared}");
         }
         for own in ["/srv/app", "/home/dev/app", "/var/lib/app", "/opt/site/data", "/var/www/app"] {

@@ -69,6 +69,32 @@ pub fn of<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     mounts.iter().filter(|mount| path.starts_with(&mount.point)).max_by_key(|mount| mount.point.components().count())
 }
 
+/// A file system that /etc/fstab says is mounted somewhere, and is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// "UUID=…", "/dev/sdb1", "filer:/export".
+    pub source: String,
+    pub point: PathBuf,
+    /// At each start of the machine, and not only when somebody asks for it.
+    pub automatic: bool,
+}
+
+/// The file system that `path` would be on if all that /etc/fstab names were mounted.
+pub fn absent(fstab: &str, mounts: &[Mount], path: &Path) -> Option<Absent> {
+    let mounted = of(mounts, path).map_or(0, |mount| mount.point.components().count());
+    let lines = fstab.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let entries = lines.filter_map(|line| {
+        // UUID=1234 /srv/my\040app ext4 defaults,noauto 0 2
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [source, point, _, options, ..] = fields[..] else { return None };
+        let automatic = !options.split(',').any(|option| ["noauto", "x-systemd.automount"].contains(&option));
+        Some(Absent { source: source.to_owned(), point: unescape(point), automatic })
+    });
+    let here = entries.filter(|entry| entry.point.is_absolute() && path.starts_with(&entry.point));
+    let deepest = here.max_by_key(|entry| entry.point.components().count())?;
+    (deepest.point.components().count() > mounted).then_some(deepest)
+}
+
 /// Whether a kind of file system gives every file the owner and mode that it was mounted with: chown and chmod have no
 /// effect there. FUSE's kinds are as they please (ntfs-3g calls itself "fuse" or "fuseblk").
 pub fn keeps_no_modes(kind: &str) -> bool {
@@ -97,6 +123,18 @@ mod tests {
 32 22 0:50 / /mnt/nfs rw - nfs4 host:/x ro,vers=4.2
 nonsense
 ";
+
+    #[test]
+    fn what_fstab_names_and_is_not_mounted_is_absent() {
+        let fstab = "# x\nUUID=1 / ext4 defaults 0 1\n/dev/sdb1 /mnt/my\\040disk ext4 noauto 0 2\n\
+                     host:/x /mnt/nfs nfs4 rw 0 0\nfiler:/y /home nfs rw 0 0\nswap none swap sw 0 0\n";
+        let mounts = parse(TEXT);
+        let absent = |path: &str| absent(fstab, &mounts, Path::new(path));
+        let found = absent("/mnt/my disk/a.db").unwrap();
+        assert_eq!((found.point.as_path(), found.automatic), (Path::new("/mnt/my disk"), false));
+        assert!(absent("/home/web/a.db").unwrap().automatic);
+        assert_eq!((absent("/mnt/nfs/a.db"), absent("/srv/a.db"), absent("/mnt/other/a.db")), (None, None, None));
+    }
 
     #[test]
     fn mountinfo_is_read() {

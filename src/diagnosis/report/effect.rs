@@ -244,6 +244,7 @@ const LOOKS: &[&str] = &[
     "test",
     "findmnt",
     "lsattr",
+    "lsblk",
     "grep",
     "id",
     "ps",

@@ -45,6 +45,10 @@ entries! {
         "systemd's ProtectHome=, InaccessiblePaths= or TemporaryFileSystem= put an empty or closed directory over the real one.",
         "/proc/self/mountinfo: the first missing part lies on a tmpfs or an inaccessible mount of its own.",
         "Move the database out of the hidden place, or allow it with BindPaths= in the unit.";
+    NOT_MOUNTED = "DBT0359": "The disk or share with the SQLite file is not mounted",
+        "/etc/fstab says that a file system is mounted on the way to the file, and it is not. A database that were made there now would be a second one, hidden as soon as the right one is mounted.",
+        "stat of the path gives ENOENT; /etc/fstab has a mount point above it that /proc/self/mountinfo has not.",
+        "Mount it, and find out why it was not (systemctl --failed, dmesg).";
     IS_A_DIRECTORY = "DBT0450": "The path is a directory",
         "DBTestDatabase names a directory; SQLite needs the file in it.",
         "stat: a directory.",

@@ -40,6 +40,8 @@ pub struct Files {
     pub mount: Option<(String, PathBuf)>,
     /// Who holds locks on these files.
     pub holders: Vec<Holder>,
+    /// What it would lie on by /etc/fstab, and is not mounted.
+    pub absent: Option<mounts::Absent>,
     /// Names beside it that look like what was meant.
     pub similar: Vec<PathBuf>,
     /// Only the file is mounted (`docker -v FILE:FILE`), not its directory: what it is on its own file system.
@@ -92,6 +94,7 @@ impl Files {
             sees_all_locks: locks::all_are_seen(&who.root),
             mounted_alone: who.mounts.iter().find(|mount| mount.point == real).map(|mount| mount.root.clone()),
             keeps_no_modes: keeps_no_modes(seen.as_ref(), directory_seen.as_ref(), mount),
+            absent: seen.is_none().then(|| not_mounted(&real, who)).flatten(),
             similar: if seen.is_none() { similar(path) } else { Vec::new() },
             path: path.to_owned(),
             real,
@@ -145,6 +148,11 @@ impl Files {
         }
         facts
     }
+}
+
+fn not_mounted(path: &Path, who: &Who) -> Option<mounts::Absent> {
+    let fstab = std::fs::read_to_string(who.root.join("etc/fstab")).ok()?;
+    mounts::absent(&fstab, &who.mounts, path)
 }
 
 /// The name of a file beside a database.

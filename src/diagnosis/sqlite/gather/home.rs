@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::diagnosis::host::labels;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble, first_obstacle};
 use crate::diagnosis::host::path_fixes;
 use crate::diagnosis::host::process::Who;
@@ -10,43 +11,75 @@ use crate::diagnosis::host::process::Who;
 /// Entries of a directory that are looked at.
 const LOOKED_AT: usize = 1000;
 
-/// A directory that holds more than the database.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A directory of which nothing shows that it is the database's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
     pub directory: PathBuf,
-    /// A few of the other names in it; none if they cannot be listed.
-    pub others: Vec<String>,
+    pub holds: Holds,
+}
+
+/// What such a directory holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holds {
+    /// It cannot be listed.
+    Unseen,
+    /// Nothing: it may be anybody's.
+    Nothing,
+    /// Nothing but the database by now, in a place that is made for many.
+    Place,
+    /// A few of the other names in it.
+    Others(Vec<String>),
 }
 
 impl Shared {
     /// "/etc, which holds passwd, hosts and more".
     pub fn sentence(&self) -> String {
         let directory = self.directory.display();
-        match self.others.as_slice() {
-            [] => format!("what else {directory} holds cannot be seen from here"),
-            [one] => format!("{directory} holds {one} as well"),
-            more => format!("{directory} holds {} and more", more.join(", ")),
+        match &self.holds {
+            Holds::Unseen => format!("what else {directory} holds cannot be seen from here"),
+            Holds::Nothing => {
+                format!("{directory} is empty, and nothing shows that it is meant for this database alone")
+            }
+            Holds::Place => format!("{directory} is a place for many, not for this database alone"),
+            Holds::Others(names) => match names.as_slice() {
+                [one] => format!("{directory} holds {one} as well"),
+                more => format!("{directory} holds {} and more", more.join(", ")),
+            },
         }
     }
 }
 
-/// The directory that the fix of this obstacle would open, if it holds anything but the database at `real` and the
-/// files that bear its name. What cannot be listed may hold anything.
+/// The directory that the fix of this obstacle would open, unless it holds the database at `real` and nothing but the
+/// files that bear its name: only that shows that it is the database's own. What cannot be listed may hold anything,
+/// and what is empty may be kept for anybody.
 pub fn shared_by(obstacle: &Obstacle, real: &Path, who: &Who) -> Option<Shared> {
     let directory = path_fixes::opened_by(obstacle, who)?;
     let own = real.strip_prefix(&directory).ok()?.components().next()?;
     let own = own.as_os_str().to_string_lossy().into_owned();
-    let Ok(entries) = std::fs::read_dir(&directory) else { return Some(Shared { directory, others: Vec::new() }) };
-    let mut others: Vec<String> = entries
-        .take(LOOKED_AT)
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| !name.starts_with(&own) && name != "lost+found")
-        .collect();
-    // names that say something come first
-    others.sort_by_key(|name| (name.starts_with('.'), name.clone()));
-    others.truncate(3);
-    (!others.is_empty()).then_some(Shared { directory, others })
+    let holds = match std::fs::read_dir(&directory) {
+        Err(_) => Some(Holds::Unseen),
+        Ok(entries) => {
+            let names = entries.take(LOOKED_AT).flatten();
+            held(names.map(|entry| entry.file_name().to_string_lossy().into_owned()), &own, &directory)
+        }
+    };
+    holds.map(|holds| Shared { directory, holds })
+}
+
+/// What a directory with these names holds beside what is called `own`; `None` if that is all.
+fn held(names: impl Iterator<Item = String>, own: &str, directory: &Path) -> Option<Holds> {
+    let (ours, mut others): (Vec<String>, Vec<String>) =
+        names.filter(|name| name != "lost+found").partition(|name| name.starts_with(own));
+    if !others.is_empty() {
+        // names that say something come first
+        others.sort_by_key(|name| (name.starts_with('.'), name.clone()));
+        others.truncate(3);
+        return Some(Holds::Others(others));
+    }
+    if ours.is_empty() {
+        return Some(Holds::Nothing);
+    }
+    labels::is_shared(directory).then_some(Holds::Place)
 }
 
 /// Where the database would have a directory of its own.
@@ -86,4 +119,20 @@ impl Home {
 
 fn plain(c: char) -> char {
     if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_the_databases_own_if_it_holds_that_and_nothing_else() {
+        let held = |names: &[&str], directory: &str| {
+            held(names.iter().map(|name| (*name).to_owned()), "a.db", Path::new(directory))
+        };
+        assert_eq!(held(&["a.db", "a.db-wal", "lost+found"], "/srv/app"), None);
+        assert_eq!(held(&["a.db", ".x", "b"], "/srv/app"), Some(Holds::Others(vec!["b".into(), ".x".into()])));
+        assert_eq!(held(&["lost+found"], "/srv/app"), Some(Holds::Nothing));
+        assert_eq!(held(&["a.db"], "/srv"), Some(Holds::Place));
+    }
 }

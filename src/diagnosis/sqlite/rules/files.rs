@@ -9,6 +9,7 @@ use super::super::evidence::Evidence;
 use super::obstacles::{is_member_too_late, other_causes, plain_sentence};
 use super::{Verdict, excluded, maybe, name_file, primary, relocate, sql, storage, verdict};
 use crate::database::Stage;
+use crate::diagnosis::host::labels;
 use crate::diagnosis::host::mounts;
 use crate::diagnosis::host::path::{Need, Obstacle, Trouble};
 use crate::diagnosis::host::path_fixes;
@@ -22,6 +23,11 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
     evidence.failure.as_ref()?;
     let obstacle = evidence.files.file.as_ref()?;
     let who = &evidence.who;
+    if matches!(obstacle.trouble, Trouble::Missing | Trouble::Dangling(_))
+        && let Some(found) = storage::not_mounted(evidence, obstacle)
+    {
+        return Some(found);
+    }
     let (id, fixes) = match &obstacle.trouble {
         Trouble::Missing => return Some(missing(evidence, obstacle)),
         Trouble::Dangling(_) if is_the_file(obstacle) => (id::BROKEN_LINK, create(evidence)),
@@ -77,7 +83,11 @@ fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
     let mut fixes = near(files);
     // a name that is nearly there is a slip of the pen; a new database would not cure it
     let slip = fixes.len() == 1 && !files.home.ready;
-    let fresh = if is_file { create(evidence) } else { vec![create_all(evidence)] };
+    let fresh = match is_file {
+        true => create(evidence),
+        false if is_for_many(&obstacle.at) => vec![look_at_mounts(), maybe(create_all(evidence))],
+        false => vec![create_all(evidence)],
+    };
     if slip {
         fixes.extend(fresh.into_iter().map(maybe));
     } else {
@@ -85,6 +95,20 @@ fn missing(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
     }
     let id = if is_file { id::MISSING_FILE } else { id::MISSING_DIRECTORY };
     verdict(Stage::Resolve, id, sentence(obstacle, evidence), fixes, other_causes(evidence))
+}
+
+/// A directory that somebody else makes, or that a disk or a share is mounted at.
+fn is_for_many(directory: &Path) -> bool {
+    let media = ["/media", "/mnt", "/run/media"].iter().any(|place| directory.starts_with(place));
+    media || labels::is_shared(directory)
+}
+
+fn look_at_mounts() -> Fix {
+    let mut fix = path_fixes::shell("findmnt --real; lsblk -f", Then::None);
+    fix.place.push_str(
+        ": what is mounted, and what might be; where the database lies on a disk or share that is not, mount that",
+    );
+    maybe(fix)
 }
 
 /// systemd puts a directory of its own, closed to everybody, over what InaccessiblePaths= and ProtectHome= name.
@@ -103,16 +127,22 @@ fn is_hiding_place(point: &Path) -> bool {
 /// A new database in the directory that is there, or in one of its own where that would have to be opened for it.
 fn create(evidence: &Evidence) -> Vec<Fix> {
     let files = &evidence.files;
-    let cannot_be_opened = files.shared.is_some() || files.keeps_no_modes && files.directory.is_some();
+    let cannot_be_opened = files.keeps_no_modes && files.directory.is_some();
     if files.home.ready || cannot_be_opened {
         return relocate::made(evidence);
     }
     let opened =
         files.directory.as_ref().and_then(|obstacle| path_fixes::cure(std::slice::from_ref(obstacle), &evidence.who));
-    vec![match opened {
-        None => sql(evidence, format!("{};", evidence.create)),
-        Some(fix) => path_fixes::shell(format!("{}\n{}", fix.text, create_command(evidence)), Then::None),
-    }]
+    let here = opened.map(|fix| path_fixes::shell(format!("{}\n{}", fix.text, create_command(evidence)), fix.then));
+    match (&files.shared, here) {
+        (None, None) => vec![sql(evidence, format!("{};", evidence.create))],
+        (None, Some(fix)) => vec![fix],
+        (Some(shared), here) => {
+            let mut fixes = relocate::made(evidence);
+            fixes.extend(here.map(|fix| relocate::at_a_cost(fix, shared)));
+            fixes
+        }
+    }
 }
 
 /// The directory, and a new database in it.

@@ -56,7 +56,7 @@ pub fn at_a_cost(fix: Fix, shared: &Shared) -> Fix {
     fix
 }
 
-/// A new database in a directory of its own, that the configured name leads to.
+/// A new database in a directory of its own, that the configured name leads to where a link can be put there.
 pub fn made(evidence: &Evidence) -> Vec<Fix> {
     let files = &evidence.files;
     let home = &files.home.file;
@@ -70,11 +70,13 @@ pub fn made(evidence: &Evidence) -> Vec<Fix> {
     let statement = word(&format!("{};", evidence.create));
     let mut lines = directory(evidence);
     lines.push(format!("{} sqlite3 {} {statement}", evidence.who.run_as(), quote(home)));
-    lines.push(link(&files.real, home));
-    let fix = path_fixes::shell(lines.join("\n"), then(evidence));
-    name.sure = false;
-    name.place = "inside this Location, once the commands above are done: then the link is of no use".into();
-    vec![fix, name]
+    name.place = "inside this Location, once the commands above are done".into();
+    if can_rename(evidence) {
+        lines.push(link(&files.real, home));
+        name.sure = false;
+        name.place.push_str(": then the link is of no use");
+    }
+    vec![path_fixes::shell(lines.join("\n"), then(evidence)), name]
 }
 
 /// The database to where httpd sees it, and the directive for it: both are to be done.

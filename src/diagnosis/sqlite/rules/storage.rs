@@ -30,6 +30,24 @@ pub fn no_modes(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
     verdict(stage, id::NO_MODES, cause, fixes, other_causes(evidence))
 }
 
+/// The disk or share that holds it is not there: a new database in its place would be a second one.
+pub fn not_mounted(evidence: &Evidence, obstacle: &Obstacle) -> Option<Verdict> {
+    let absent = evidence.files.absent.as_ref()?;
+    let point = quote(&absent.point);
+    let cause = format!(
+        "{}; /etc/fstab says that {} is mounted at {}, and it is not",
+        plain_sentence(obstacle, evidence),
+        absent.source,
+        absent.point.display()
+    );
+    // the place itself may be what is missing
+    let lacks_point = absent.point.starts_with(&obstacle.at);
+    let make = if lacks_point { format!("mkdir -p {point}\n") } else { String::new() };
+    let mut fix = path_fixes::shell(format!("{make}mount {point}"), Then::None);
+    fix.sure = absent.automatic;
+    Some(verdict(Stage::Resolve, id::NOT_MOUNTED, cause, vec![fix], other_causes(evidence)))
+}
+
 /// The file system mounted anew for this server's user: that concerns all that lies on it.
 fn mounted_for_us(evidence: &Evidence, point: &Path) -> Option<Fix> {
     let who = &evidence.who;
