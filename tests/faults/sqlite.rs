@@ -14,6 +14,7 @@ macro_rules! by_commands {
 }
 
 by_commands! {
+    path_is_a_pipe: ["extra-pipe"], "rm $DB; mkfifo $DB; chown www-data: $DB" => "reach" "DBT0451";
     directory_missing: ["SQD-01"], "rm -rf $DIR" => "resolve" "DBT0350";
     two_directories_missing: ["extra-SQD-01b"], "mv $ABOVE $ABOVE.gone; mv $ABOVE.gone/data /var/tmp/dbtest-none.$$; rm -rf $ABOVE.gone /var/tmp/dbtest-none.$$; mkdir -m 755 $ABOVE" => "resolve" "DBT0350";
     parent_not_searchable: ["SQD-02"], "chmod 700 $ABOVE" => "resolve" "DBT0352";
@@ -66,7 +67,6 @@ macro_rules! choices_by_commands {
 }
 
 choices_by_commands! {
-    path_is_a_pipe: ["extra-pipe"], "rm $DB; mkfifo $DB; chown www-data: $DB" => "reach" "DBT0451";
     encrypted: ["SQF-15"], "head -c 8192 /dev/urandom > $DB" => "speaks" "DBT0552";
     index_with_a_foreign_collation: ["extra-collation"], "python3 -c 'import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.create_collation(\"german\", lambda a,b: (a>b)-(a<b)); c.execute(\"CREATE INDEX umlaut ON stuff (stuff COLLATE german)\"); c.commit()' $DB" => "write" "DBT1364";
 }

@@ -48,6 +48,11 @@ impl Elsewhere {
         for fix in sure {
             match fix["kind"].as_str() {
                 Some("shell") => self.as_httpd_sees(fix["text"].as_str().unwrap_or_default()),
+                Some("sql") => {
+                    let command = fix["where"].as_str().and_then(|place| place.split_once(": ")).expect("a command").1;
+                    let sql = fix["text"].as_str().unwrap_or_default();
+                    self.as_httpd_sees(&format!("{command} <<'SQL'\n{sql}\nSQL"));
+                }
                 _ => self.site.apply(fix),
             }
         }
@@ -137,4 +142,50 @@ fn a_disk_that_is_not_mounted() {
         place.as_httpd_sees(fixes(&report)[0]["text"].as_str().unwrap_or_default());
         place.site.works_in_every_child();
     }
+}
+
+#[test]
+fn what_is_no_file_is_left_alone() {
+    for (path, make) in [
+        ("/dev/null", ""),
+        ("/srv/pipe.db", "mount --bind $DIR /srv; mkfifo /srv/pipe.db; chown www-data: /srv/pipe.db"),
+        (
+            "/srv/socket.db",
+            "mount --bind $DIR /srv; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"/srv/socket.db\")'",
+        ),
+    ] {
+        let place = Elsewhere::at(path, make);
+        let report = place.fails("reach", "DBT0451");
+        for fix in fixes(&report) {
+            let text = fix["text"].as_str().unwrap_or_default();
+            assert!(!text.contains(&format!(" {path}")), "{text}");
+        }
+        place.cure(&report);
+        place.as_httpd_sees(&format!("test -e {path} -a ! -f {path} -a ! -L {path}"));
+    }
+}
+
+#[test]
+fn a_directory_that_docker_made_for_want_of_a_file() {
+    // what it was to mount is no file: a directory of root is made there, and mounted
+    let place = Elsewhere::at(
+        "/srv/docker.db",
+        "mount --bind $DIR /srv; mkdir $ABOVE/docker.db /srv/docker.db; mount --bind $ABOVE/docker.db /srv/docker.db",
+    );
+    let report = place.fails("reach", "DBT0450");
+    let cause = report["cause"].as_str().unwrap_or_default();
+    assert!(cause.contains("a container's engine"), "{cause}");
+    assert!(!report["excluded"].to_string().contains("EACCES"), "nobody said EACCES: {report:#}");
+    assert!(fixes(&report)[0]["text"].as_str().is_some_and(|text| text.starts_with("--volume ")), "{report:#}");
+    assert!(fixes(&report).iter().all(|fix| fix["sure"] == false), "{report:#}");
+}
+
+#[test]
+fn a_directory_without_a_database() {
+    let place =
+        Elsewhere::at("/srv/docker.db", "mount --bind $DIR /srv; mkdir /srv/docker.db; chown www-data: /srv/docker.db");
+    let report = place.fails("reach", "DBT0450");
+    assert_eq!((&fixes(&report)[0]["kind"], &fixes(&report)[0]["sure"]), (&"httpd".into(), &false.into()));
+    place.site.apply(&fixes(&report)[0]);
+    place.cure(&place.fails("resolve", "DBT0351"));
 }

@@ -258,7 +258,7 @@ pub fn first_obstacle(path: &Path, need: Need, who: &Who) -> Option<Obstacle> {
             continue;
         }
         if let Some(trouble) = if queue.is_empty() { last(&seen, need, who) } else { between(&seen, who) } {
-            let errno = errno_of(&seen, need, queue.is_empty());
+            let errno = errno_of(&seen, &trouble, need, queue.is_empty());
             return obstacle(&next, &queue, trouble, errno, Some(seen));
         }
         here = next;
@@ -329,8 +329,13 @@ fn read_only(seen: &Seen, who: &Who) -> Trouble {
     }
 }
 
-fn errno_of(seen: &Seen, need: Need, is_last: bool) -> Option<i32> {
+/// What the kernel would say to the process; what access(2) says of a thing of the wrong kind is beside the point.
+fn errno_of(seen: &Seen, trouble: &Trouble, need: Need, is_last: bool) -> Option<i32> {
     match (is_last, need) {
+        _ if matches!(trouble, Trouble::NotADirectory(_)) => Some(libc::ENOTDIR),
+        _ if matches!(trouble, Trouble::WrongType(_)) => {
+            (seen.is_directory() && need != Need::Socket).then_some(libc::EISDIR)
+        }
         (false, _) => seen.search,
         (true, Need::Directory) => seen.search.or(seen.write),
         (true, _) => seen.read.filter(|_| need != Need::Socket).or(seen.write),

@@ -44,6 +44,8 @@ pub struct Files {
     pub absent: Option<mounts::Absent>,
     /// Names beside it that look like what was meant.
     pub similar: Vec<PathBuf>,
+    /// Databases in it, by their names, where it is a directory.
+    pub inside: Vec<PathBuf>,
     /// Only the file is mounted (`docker -v FILE:FILE`), not its directory: what it is on its own file system.
     pub mounted_alone: Option<PathBuf>,
     /// chown and chmod have no effect here: every file looks as the mount says.
@@ -94,6 +96,7 @@ impl Files {
             sees_all_locks: locks::all_are_seen(&who.root),
             mounted_alone: who.mounts.iter().find(|mount| mount.point == real).map(|mount| mount.root.clone()),
             keeps_no_modes: keeps_no_modes(seen.as_ref(), directory_seen.as_ref(), mount),
+            inside: if seen.as_ref().is_some_and(Seen::is_directory) { databases_in(path) } else { Vec::new() },
             absent: seen.is_none().then(|| not_mounted(&real, who)).flatten(),
             similar: if seen.is_none() { similar(path) } else { Vec::new() },
             path: path.to_owned(),
@@ -199,6 +202,17 @@ fn similar(path: &Path) -> Vec<PathBuf> {
         })
         .map(|entry| entry.path())
         .collect();
+    found.sort();
+    found
+}
+
+/// The databases in a directory that was named instead of a file.
+fn databases_in(directory: &Path) -> Vec<PathBuf> {
+    const ENDINGS: [&str; 4] = ["db", "sqlite", "sqlite3", "db3"];
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let is_one = |path: &PathBuf| path.extension().is_some_and(|end| ENDINGS.iter().any(|known| end == *known));
+    let paths = entries.take(1000).flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = paths.filter(|path| is_one(path) && path.is_file()).collect();
     found.sort();
     found
 }

@@ -45,8 +45,9 @@ pub fn path(evidence: &Evidence) -> Option<Verdict> {
         }
         Trouble::NotSearchable if evidence.files.keeps_no_modes => return Some(storage::no_modes(evidence, obstacle)),
         Trouble::NotSearchable if !obstacle.is_last() => (id::NOT_SEARCHABLE, cures(evidence)),
-        Trouble::WrongType("a directory") => (id::IS_A_DIRECTORY, databases_in(&obstacle.at)),
-        Trouble::WrongType(_) => (id::NOT_A_FILE, vec![in_its_place(evidence)]),
+        Trouble::WrongType("a directory") => return Some(is_a_directory(evidence, obstacle)),
+        // others may wait at a pipe or a socket, and everybody needs /dev/null: it stays where it is
+        Trouble::WrongType(_) => (id::NOT_A_FILE, relocate::made(evidence)),
         Trouble::Selinux(_) if !obstacle.is_last() => (id::SELINUX, cures(evidence)),
         _ => return None,
     };
@@ -156,13 +157,6 @@ fn create_command(evidence: &Evidence) -> String {
     format!("{} sqlite3 {} {statement}", evidence.who.run_as(), quote(&evidence.files.path))
 }
 
-/// What is no file aside, and a new database in its place.
-fn in_its_place(evidence: &Evidence) -> Fix {
-    let path = &evidence.files.path;
-    let aside = quote(&crate::diagnosis::sqlite::gather::files::beside(path, ".set-aside"));
-    maybe(path_fixes::shell(format!("mv {} {aside}\n{}", quote(path), create_command(evidence)), Then::None))
-}
-
 /// Files whose names are nearly what was asked for.
 fn near(files: &Files) -> Vec<Fix> {
     files.similar.iter().take(3).map(|path| name_file(path)).collect()
@@ -173,19 +167,29 @@ fn not_a_directory(obstacle: &Obstacle) -> Vec<Fix> {
     vec![name_file(&obstacle.at)]
 }
 
-/// The databases in a directory that was named instead of a file.
-fn databases_in(directory: &Path) -> Vec<Fix> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let endings = ["db", "sqlite", "sqlite3", "db3"];
-    let mut found: Vec<_> = entries
-        .take(1000)
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| endings.iter().any(|known| end == *known)) && path.is_file())
-        .collect();
-    found.sort();
-    let sure = found.len() == 1;
-    found.iter().take(3).map(|path| if sure { name_file(path) } else { maybe(name_file(path)) }).collect()
+/// A directory that was named instead of a file: the databases in it, or one that may be made there.
+fn in_the_directory(evidence: &Evidence) -> Vec<Fix> {
+    let files = &evidence.files;
+    match files.inside.as_slice() {
+        [only] => vec![name_file(only)],
+        [] => match &files.mounted_alone {
+            Some(root) => storage::mount_the_directory(files, root),
+            None => vec![maybe(name_file(&files.path.join("dbtest.db")))],
+        },
+        several => several.iter().take(3).map(|path| maybe(name_file(path))).collect(),
+    }
+}
+
+fn is_a_directory(evidence: &Evidence, obstacle: &Obstacle) -> Verdict {
+    let files = &evidence.files;
+    let mut cause = sentence(obstacle, evidence);
+    if files.mounted_alone.is_some() && files.inside.is_empty() {
+        cause.push_str(
+            "; it is mounted here by itself, and holds no database: a container's engine makes a directory where the \
+             file that it is to mount is missing on its host",
+        );
+    }
+    verdict(Stage::Reach, id::IS_A_DIRECTORY, cause, in_the_directory(evidence), other_causes(evidence))
 }
 
 /// File systems that cannot be written by their nature.

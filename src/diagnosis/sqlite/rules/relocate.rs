@@ -71,7 +71,7 @@ pub fn made(evidence: &Evidence) -> Vec<Fix> {
     let mut lines = directory(evidence);
     lines.push(format!("{} sqlite3 {} {statement}", evidence.who.run_as(), quote(home)));
     name.place = "inside this Location, once the commands above are done".into();
-    if can_rename(evidence) {
+    if files.seen.is_none() && can_rename(evidence) {
         lines.push(link(&files.real, home));
         name.sure = false;
         name.place.push_str(": then the link is of no use");
