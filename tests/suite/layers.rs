@@ -34,6 +34,7 @@ const DIRECTIONS: &[(&str, &str, &str)] = &[
     ("diagnosis::postgresql::evidence", "diagnosis::postgresql::rules", "evidence is plain data"),
     ("diagnosis::postgresql::gather", "diagnosis::postgresql::ladder", "what looks does not climb"),
     ("diagnosis::postgresql::rules", "diagnosis::postgresql::ladder", "what judges does not climb"),
+    ("diagnosis::postgresql::rules", "diagnosis::postgresql::gather", "what judges does not look"),
 ];
 
 #[test]
@@ -63,6 +64,26 @@ fn nothing_names_what_stands_above_it() {
                 named.iter().filter(|name| within(name, to)).map(|name| format!("{module} names {name}: {why}")),
             );
         }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Rules judge what was gathered: they open no file and no connection, and ask neither the process nor its clock.
+#[test]
+fn rules_name_no_io() {
+    const IO: &[&str] =
+        &["std::fs", "std::process", "std::env", "std::time::Instant", "std::time::SystemTime", "std::os::unix"];
+    const CONNECTIONS: &[&str] = &["TcpStream", "UdpSocket", "UnixStream", "TcpListener", "ToSocketAddrs"];
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/diagnosis/postgresql/rules");
+    let mut files = Vec::new();
+    collect(&rules, &mut files);
+    assert!(files.len() > 20, "the rules are elsewhere: {files:?}");
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        let code = code(&text);
+        let named = IO.iter().chain(CONNECTIONS).filter(|name| code.contains(**name));
+        wrong.extend(named.map(|name| format!("{} names {name}", file.display())));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -109,11 +130,15 @@ fn module_of(src: &Path, file: &Path) -> String {
     parts.join("::")
 }
 
+/// A file without its tests and comments.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    code.lines().map(|line| line.split("//").next().unwrap_or_default()).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// The paths that begin with `crate::` or `super::`, those in braces each for itself; without comments and tests.
 fn paths(text: &str) -> Vec<String> {
-    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-    let code: String =
-        code.lines().map(|line| line.split("//").next().unwrap_or_default()).flat_map(|line| [line, "\n"]).collect();
+    let code = code(text);
     let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let mut found = Vec::new();
     for start in ["crate::", "super::"] {

@@ -15,6 +15,7 @@ use crate::diagnosis::postgresql::evidence::facts::Facts;
 use crate::diagnosis::postgresql::evidence::names::Names;
 use crate::diagnosis::postgresql::evidence::surroundings::{Refusal, Surroundings};
 use crate::diagnosis::postgresql::gather::names;
+use crate::diagnosis::postgresql::ladder::login;
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
 use crate::diagnosis::postgresql::rules::exchange;
@@ -43,12 +44,13 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
     let index = index.unwrap_or(0);
     let port = settings_of.hosts.get(index).map_or(5432, |host| host.port);
     let address = tried.map(|ip| Address::Tcp(SocketAddr::new(ip, port)));
-    let subject = Subject {
+    let mut subject = Subject {
         os_user: who.user.clone(),
         table: Table::clone(&settings.table),
         password_file: settings.password_file.clone(),
         ..Subject::new(settings_of, index, address.as_ref())
     };
+    login::look_closer(&mut subject, error, std::path::Path::new("/"), &who);
     if let Cause::Server(refusal) = &error.cause
         && pgpool::speaks(refusal)
     {
@@ -72,12 +74,14 @@ pub fn read(error: &Error, target: &dyn Target, settings: &Resolved) -> Finding 
         Stage::Reach => reached(&subject, error, &who),
         Stage::Speaks => spoke(&subject, error),
         Stage::Tls => match &error.cause {
-            Cause::Tls { verify, text } => {
-                tls::read(&subject, &Handshake { verify: *verify, text, rejected: None, better_root: None }, &who)
-            }
+            Cause::Tls { verify, text } => tls::read(
+                &subject,
+                &Handshake { verify: *verify, text, rejected: None, better_root: None, between: None },
+                &who,
+            ),
             cause => tls::read(
                 &subject,
-                &Handshake { verify: 0, text: &cause.to_string(), rejected: None, better_root: None },
+                &Handshake { verify: 0, text: &cause.to_string(), rejected: None, better_root: None, between: None },
                 &who,
             ),
         },
@@ -111,8 +115,7 @@ fn refusal(cause: &Cause) -> Refusal {
 }
 
 fn reached(subject: &Subject, error: &Error, who: &Who) -> Finding {
-    let mut around =
-        crate::diagnosis::postgresql::ladder::login::around(std::path::Path::new("/"), subject, who, false);
+    let mut around = login::around(std::path::Path::new("/"), subject, who, false);
     match &subject.place {
         Place::Socket(dir) => {
             let path = dir.join(format!(".s.PGSQL.{}", subject.port));

@@ -10,6 +10,7 @@ use crate::database::postgresql::negotiate::Login;
 use crate::database::postgresql::settings::{Host, HostPort, PgSettings, SslMode};
 use crate::database::postgresql::socket::Address;
 use crate::diagnosis::host::addresses;
+use crate::diagnosis::postgresql::evidence::certificates::Certificates;
 use crate::diagnosis::postgresql::scene::Scene;
 use crate::diagnosis::report::{Fix, FixKind, Then};
 
@@ -47,6 +48,11 @@ pub struct Subject {
     pub password_file: Option<String>,
     /// Does the server run on this machine?
     pub local: bool,
+    /// The files of certificates and keys; empty unless a login failed.
+    pub certificates: Certificates,
+    /// What a pooler on this machine is to connect to (as pgbouncer.ini has it), where it refused us and just one
+    /// PostgreSQL runs here.
+    pub behind: Option<String>,
 }
 
 impl Subject {
@@ -87,6 +93,8 @@ impl Subject {
             password_file: None,
             local,
             settings: settings.clone(),
+            certificates: Certificates::default(),
+            behind: None,
         }
     }
 
@@ -308,6 +316,8 @@ pub mod tests {
             has_password: true,
             password_file: None,
             local: true,
+            certificates: Certificates::default(),
+            behind: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Everything that is known before a verdict is given: plain data, which `gather` fills in and the rules read.
 
+pub mod certificates;
 pub mod facts;
 pub mod fields;
 pub mod names;

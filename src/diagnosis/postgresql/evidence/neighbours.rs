@@ -125,6 +125,17 @@ impl Neighbours {
         named.chain(custom).filter(|port| self.listening.iter().any(|listener| listener.port == *port)).collect()
     }
 
+    /// What a pooler on this machine is to connect to, as pgbouncer.ini has it: the PostgreSQL that runs here, if there
+    /// is one only that may be trusted. `pooler`: the pooler's own port, whose socket has PostgreSQL's name as well.
+    pub fn only_server(&self, pooler: u16) -> Option<String> {
+        let mut servers = self.living().filter(|socket| socket.port != pooler && self.is_trusted(socket.owner));
+        let (Some(server), None) = (servers.next(), servers.next()) else { return None };
+        Some(match self.accepts([127, 0, 0, 1].into(), server.port) {
+            true => format!("host=127.0.0.1 port={}", server.port),
+            false => format!("host={} port={}", server.dir.display(), server.port),
+        })
+    }
+
     /// Sockets that a process listens on and that can be reached by their file.
     pub fn living(&self) -> impl Iterator<Item = &SocketFile> {
         self.sockets.iter().filter(|socket| socket.alive && socket.file)

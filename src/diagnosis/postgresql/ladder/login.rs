@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::open::{Attempt, Attempts, Opened, Traces};
-use crate::database::postgresql::settings::{Host, HostPort, SslMode, SslNegotiation};
+use crate::database::postgresql::settings::{Host, HostPort, RootCert, SslMode, SslNegotiation};
 use crate::database::postgresql::socket::Address;
 use crate::database::postgresql::startup::{AuthRequest, Startup};
 use crate::database::{Cause, Error, Stage};
@@ -18,7 +18,7 @@ use crate::diagnosis::host::unit;
 use crate::diagnosis::postgresql::evidence::fields;
 use crate::diagnosis::postgresql::evidence::neighbours::Neighbours;
 use crate::diagnosis::postgresql::evidence::surroundings::{Refusal, Surroundings};
-use crate::diagnosis::postgresql::gather::{names, neighbours, probes};
+use crate::diagnosis::postgresql::gather::{certificates, names, neighbours, probes};
 use crate::diagnosis::postgresql::rules::admitted;
 use crate::diagnosis::postgresql::rules::authenticated;
 use crate::diagnosis::postgresql::rules::exchange;
@@ -127,7 +127,8 @@ pub fn failed(scene: &Scene, mut climb: Climb, attempts: Attempts) -> Report {
         certificate: None,
         transport: if attempt.encrypted { "TLS" } else { "not encrypted" },
     };
-    let subject = subject(scene, &record);
+    let mut subject = subject(scene, &record);
+    look_closer(&mut subject, &attempt.error, &scene.circumstances.root, scene.who);
     let others: Vec<&Attempt> = attempts.iter().filter(|other| !std::ptr::eq(*other, attempt)).collect();
     for step in steps(&subject, &record, &attempts, Some(furthest)) {
         climb.add(step);
@@ -142,6 +143,17 @@ pub fn failed(scene: &Scene, mut climb: Climb, attempts: Attempts) -> Report {
     let mut step = trial.fail(attempt.error.to_string());
     step.ms = milliseconds(time_of(&record, furthest));
     climb.fail(step, finding)
+}
+
+/// What only a failure makes worth looking for: the files of TLS, and the server behind a pooler.
+pub fn look_closer(subject: &mut Subject, error: &Error, root: &Path, who: &Who) {
+    if matches!(error.stage, Stage::Tls | Stage::Admitted) || matches!(error.cause, Cause::Tls { .. }) {
+        subject.certificates = certificates::look(&subject.settings, &subject.role, who);
+    }
+    let by_a_pooler = matches!(&error.cause, Cause::Server(refusal) if fields::is_bare(refusal) || fields::speaks_as_a_pooler(refusal));
+    if by_a_pooler && subject.local {
+        subject.behind = neighbours::look(root, None).only_server(subject.port);
+    }
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -486,7 +498,14 @@ fn tls_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Error
     let better = rejected
         .filter(|_| scene.circumstances.on_request)
         .and_then(|(peer, _)| probes::better_root(subject, attempt, peer));
-    tls::read(subject, &Handshake { verify, text: &text, rejected, better_root: better.as_deref() }, scene.who)
+    let root = match &subject.settings.sslrootcert {
+        Some(RootCert::File(root)) => Some(root),
+        _ => None,
+    };
+    let between = root.zip(rejected).and_then(|(root, (peer, _))| certificates::intermediate(root, peer));
+    let shake =
+        Handshake { verify, text: &text, rejected, better_root: better.as_deref(), between: between.as_deref() };
+    tls::read(subject, &shake, scene.who)
 }
 
 fn login_failed(scene: &Scene, subject: &Subject, attempt: &Attempt, error: &Error) -> Finding {

@@ -12,6 +12,7 @@ use crate::diagnosis::postgresql::evidence::facts::Facts;
 use crate::diagnosis::postgresql::evidence::fields;
 use crate::diagnosis::postgresql::gather::probes;
 use crate::diagnosis::postgresql::gather::question;
+use crate::diagnosis::postgresql::ladder::login;
 use crate::diagnosis::postgresql::quote::literal;
 use crate::diagnosis::postgresql::rules::durable;
 use crate::diagnosis::postgresql::rules::large_answers;
@@ -124,11 +125,13 @@ impl Trials<'_> {
         for there in &elsewhere {
             trial.fact("found_in", format!("{}.{} (usage {})", there.schema, there.name, there.usage));
         }
+        let mut subject = self.subject.clone();
+        login::look_closer(&mut subject, error, &self.scene.circumstances.root, self.scene.who);
         let scene = statement::Scene {
             blockers: &blockers,
             looked_for_locks: waits,
             elsewhere: &elsewhere,
-            ..statement::Scene::new(self.subject, &self.facts, doing)
+            ..statement::Scene::new(&subject, &self.facts, doing)
         };
         let finding = match &error.cause {
             Cause::Server(refusal) => statement::refused(&scene, refusal),

@@ -111,7 +111,7 @@ fn by_password(found: Finding, subject: &Subject) -> Finding {
 
 /// Is the client certificate made out to our role?
 fn names_our_role(subject: &Subject) -> bool {
-    subject.settings.sslcert.as_deref().and_then(super::tls::common_name_of).as_deref() == Some(&subject.role)
+    subject.certificates.common_name.as_ref() == Some(&subject.role)
 }
 
 /// A line matched that needs no password, and it did not find us to be who we say: peer on a socket;
@@ -189,7 +189,7 @@ fn ident_failed(subject: &Subject) -> Finding {
 
 fn certificate_names_another(subject: &Subject) -> Finding {
     let role = &subject.role;
-    let common_name = subject.settings.sslcert.as_deref().and_then(super::tls::common_name_of);
+    let common_name = subject.certificates.common_name.clone();
     let shown = common_name.clone().unwrap_or_else(|| "another name".into());
     let mut found = finding(
         "DBT0703",
@@ -315,7 +315,7 @@ fn wants_certificate(subject: &Subject) -> Finding {
     )
     .not("no missing line: the answer does not name the role and database that found none");
     let sent = subject.settings.sslcert.is_some();
-    let found = match super::tls::client_pair_beside(subject) {
+    let found = match subject.certificates.pair_for_role.clone() {
         Some((cert, key)) if !sent => found.sure(
             FixKind::Httpd,
             subject.httpd_place(),

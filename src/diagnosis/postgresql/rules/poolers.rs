@@ -105,7 +105,7 @@ pub fn own_text(subject: &Subject, text: &str, when: When) -> Option<Finding> {
 }
 
 fn no_database(subject: &Subject) -> Finding {
-    let server = server_behind(subject);
+    let server = subject.behind.as_ref();
     let found =
         finding("DBT0840", format!("PgBouncer has no database {} in its section [databases]", subject.database))
             .not("not PostgreSQL: it was not asked; it would have said 3D000");
@@ -119,21 +119,6 @@ fn no_database(subject: &Subject) -> Finding {
             Then::Reload,
         ),
     }
-}
-
-/// The server that PgBouncer should speak to, if this machine runs one only.
-fn server_behind(subject: &Subject) -> Option<String> {
-    if !subject.local {
-        return None;
-    }
-    let neighbours = crate::diagnosis::postgresql::gather::neighbours::look(std::path::Path::new("/"), None);
-    // PgBouncer's own socket has PostgreSQL's name as well: its port is the one we are connected to
-    let servers: Vec<_> = neighbours.living().filter(|socket| socket.port != subject.port).collect();
-    let [server] = servers[..] else { return None };
-    Some(match neighbours.accepts([127, 0, 0, 1].into(), server.port) {
-        true => format!("host=127.0.0.1 port={}", server.port),
-        false => format!("host={} port={}", server.dir.display(), server.port),
-    })
 }
 
 fn no_user(subject: &Subject) -> Finding {
@@ -275,7 +260,7 @@ pub fn no_server(subject: &Subject, text: &str) -> Finding {
         .maybe(
             FixKind::Pgbouncer,
             section(subject, "databases"),
-            server_behind(subject).map_or_else(
+            subject.behind.as_ref().map_or_else(
                 || format!("{} = host=127.0.0.1 port=5432", subject.database),
                 |server| format!("{} = {server}", subject.database),
             ),

@@ -1,15 +1,12 @@
 //! No verdict on the server's certificate: the two did not come to terms, or the server dislikes ours. The texts are OpenSSL's, never translated.
 
 use super::{Handshake, show};
-use crate::database::postgresql::certificate::Peer;
 use crate::database::postgresql::settings::TlsVersion;
 use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::postgresql::server_commands;
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
-use openssl::x509::X509;
-use std::fs;
 
 /// No verdict on a certificate of the server: the two did not come to terms, or the server dislikes ours.
 pub(super) fn alert(subject: &Subject, shake: &Handshake) -> Finding {
@@ -118,12 +115,6 @@ pub(super) fn alert(subject: &Subject, shake: &Handshake) -> Finding {
 
 /// Adds the authority of our certificate to those that the server trusts for clients.
 pub(super) fn add_client_authority(subject: &Subject) -> String {
-    let cert = subject.settings.sslcert.clone().unwrap_or_default();
-    let issuer =
-        fs::read(&cert).ok().and_then(|pem| X509::from_pem(&pem).ok()).map(|certificate| Peer::of(&certificate).issuer);
-    let authority = crate::diagnosis::postgresql::gather::certificates::certificates_beside(&cert)
-        .into_iter()
-        .find(|(_, about)| Some(&about.subject) == issuer.as_ref());
-    let file = authority.map_or(cert, |(path, _)| path);
+    let file = subject.certificates.issuer.clone().or_else(|| subject.settings.sslcert.clone()).unwrap_or_default();
     format!("f=$(ask ssl_ca_file) && cd \"$d\" && cat {} >>\"$f\" && kill -HUP $p", shell(&file.display().to_string()))
 }

@@ -1,18 +1,13 @@
 //! The files that the settings name: can they serve, and what lies beside them that could?
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use openssl::nid::Nid;
-use openssl::pkey::PKey;
-use openssl::x509::X509;
+use std::path::Path;
 
 use crate::database::postgresql::settings::RootCert;
-use crate::diagnosis::host::path::{Need, Obstacle, Trouble, first_obstacle};
+use crate::diagnosis::host::path::{Obstacle, Trouble};
 use crate::diagnosis::host::process::Who;
 use crate::diagnosis::host::shell::word as shell;
 use crate::diagnosis::host::{labels, path_fixes};
-use crate::diagnosis::postgresql::gather::certificates::{certificates_beside, files_beside, private_key};
+use crate::diagnosis::postgresql::evidence::certificates::{Fit, Key};
 use crate::diagnosis::postgresql::subject::Subject;
 use crate::diagnosis::report::Fix;
 use crate::diagnosis::report::finding::{Draft, finding};
@@ -20,26 +15,12 @@ use crate::diagnosis::report::{Finding, FixKind, Then};
 
 /// A file that the settings name and that cannot serve.
 pub(super) fn files(subject: &Subject, who: &Who) -> Option<Finding> {
-    let settings = &subject.settings;
-    let root = match &settings.sslrootcert {
-        Some(RootCert::File(path)) => Some(path),
-        _ => None,
-    };
-    let named = [
-        ("sslrootcert", root),
-        ("sslcert", settings.sslcert.as_ref()),
-        ("sslkey", settings.sslkey.as_ref()),
-        ("sslcrl", settings.sslcrl.as_ref()),
-    ];
-    for (key, path) in named {
-        let Some(path) = path else { continue };
-        if let Some(obstacle) = first_obstacle(path, Need::Read, who) {
-            let found = finding("DBT0610", format!("The file of {key} cannot be read: {}", obstacle.sentence(who)))
-                .not("not the certificate as such: it was not even read");
-            return Some(readable(subject, who, key, &obstacle).into_iter().fold(found, Draft::fix));
-        }
+    if let Some((key, obstacle)) = &subject.certificates.unreadable {
+        let found = finding("DBT0610", format!("The file of {key} cannot be read: {}", obstacle.sentence(who)))
+            .not("not the certificate as such: it was not even read");
+        return Some(readable(subject, who, key, obstacle).into_iter().fold(found, Draft::fix));
     }
-    root.and_then(|path| no_certificate(subject, path)).or_else(|| key_trouble(subject, who))
+    no_certificate(subject).or_else(|| key_trouble(subject, who))
 }
 
 /// What makes a file readable for this process, and opens nothing else.
@@ -92,17 +73,17 @@ fn elsewhere(subject: &Subject, who: &Who, key: &str, obstacle: &Obstacle) -> Ve
 }
 
 /// sslrootcert has no certificate in it.
-pub(super) fn no_certificate(subject: &Subject, path: &Path) -> Option<Finding> {
-    let good = fs::read(path).ok().and_then(|pem| X509::stack_from_pem(&pem).ok()).is_some_and(|list| !list.is_empty());
-    if good {
+fn no_certificate(subject: &Subject) -> Option<Finding> {
+    let Some(RootCert::File(path)) = &subject.settings.sslrootcert else { return None };
+    if !subject.certificates.root_is_empty {
         return None;
     }
     let found = finding("DBT0611", format!("{} (sslrootcert) holds no certificate in PEM form", path.display()))
         .not("not an unreadable file: it was read, and there is no BEGIN CERTIFICATE in it");
-    let beside = certificates_beside(path);
+    let beside = &subject.certificates.authorities;
     let single = beside.len() == 1;
-    Some(beside.into_iter().fold(found, |found, (other, _)| {
-        let text = subject.directive(|settings| settings.sslrootcert = Some(RootCert::File(other)));
+    Some(beside.iter().fold(found, |found, other| {
+        let text = subject.directive(|settings| settings.sslrootcert = Some(RootCert::File(other.clone())));
         if single {
             found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
         } else {
@@ -112,116 +93,74 @@ pub(super) fn no_certificate(subject: &Subject, path: &Path) -> Option<Finding> 
 }
 
 /// The client's key: readable by others, or not the certificate's.
-pub(super) fn key_trouble(subject: &Subject, who: &Who) -> Option<Finding> {
-    use std::os::unix::fs::MetadataExt;
-    let (cert, key) = (subject.settings.sslcert.as_ref()?, subject.settings.sslkey.as_ref()?);
-    let metadata = key.metadata().ok()?;
-    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
-    let file = shell(&key.display().to_string());
-    if metadata.mode() & forbidden != 0 {
-        let text = if metadata.uid() == who.uid {
-            format!("chmod 600 {file}")
-        } else {
-            format!("chown root:{} {file} && chmod 640 {file}", shell(&who.group))
-        };
-        return Some(
-            finding(
-                "DBT0612",
-                format!(
-                    "The key {} (sslkey) may be read by others (mode {:04o}), and so is not used",
-                    key.display(),
-                    metadata.mode() & 0o7777
-                ),
-            )
-            .sure(FixKind::Shell, "a root shell on this machine", text, Then::None)
-            .not("not the server: the handshake did not begin"),
-        );
+fn key_trouble(subject: &Subject, who: &Who) -> Option<Finding> {
+    let (path, key) = (subject.settings.sslkey.as_ref()?, subject.certificates.key.as_ref()?);
+    if key.is_open() {
+        return Some(open_key(path, key, who));
     }
-    let certificate = X509::from_pem(&fs::read(cert).ok()?).ok();
-    let private = private_key(&fs::read(key).ok()?);
-    let matches = match (&certificate, &private) {
-        (Some(certificate), Some(private)) => certificate.public_key().is_ok_and(|public| public.public_eq(private)),
-        (Some(_), None) if is_encrypted(key) => return passphrase(subject, key),
-        // OpenSSL itself will tell
-        (Some(_), None) => return None,
-        (None, _) => false,
-    };
-    if matches {
-        return None;
+    match &key.fit {
+        Fit::Good => None,
+        Fit::Locked => Some(passphrase(subject, path)),
+        Fit::Foreign { instead } => Some(foreign_key(subject, path, instead.as_deref())),
     }
-    let found = finding(
-        "DBT0613",
-        format!("The key {} (sslkey) is not that of the certificate {} (sslcert)", key.display(), cert.display()),
-    )
-    .not("not the server: the handshake did not begin");
-    let public = certificate.and_then(|certificate| certificate.public_key().ok())?;
-    let other = files_beside(cert)
-        .into_iter()
-        .find(|path| fs::read(path).ok().and_then(|pem| private_key(&pem)).is_some_and(|key| public.public_eq(&key)));
-    Some(match other {
-        Some(other) => found.sure(
-            FixKind::Httpd,
-            subject.httpd_place(),
-            subject.directive(|settings| settings.sslkey = Some(other)),
-            Then::Reload,
-        ),
-        None => found,
-    })
 }
 
-/// A PEM key that a passphrase protects, in the form of PKCS #8 or the older one.
-fn is_encrypted(key: &Path) -> bool {
-    fs::read_to_string(key).is_ok_and(|text| text.contains("ENCRYPTED"))
+fn open_key(path: &Path, key: &Key, who: &Who) -> Finding {
+    let file = shell(&path.display().to_string());
+    let text = if key.owner == who.uid {
+        format!("chmod 600 {file}")
+    } else {
+        format!("chown root:{} {file} && chmod 640 {file}", shell(&who.group))
+    };
+    finding(
+        "DBT0612",
+        format!(
+            "The key {} (sslkey) may be read by others (mode {:04o}), and so is not used",
+            path.display(),
+            key.mode
+        ),
+    )
+    .sure(FixKind::Shell, "a root shell on this machine", text, Then::None)
+    .not("not the server: the handshake did not begin")
+}
+
+fn foreign_key(subject: &Subject, path: &Path, instead: Option<&Path>) -> Finding {
+    let cert = subject.settings.sslcert.clone().unwrap_or_default();
+    let found = finding(
+        "DBT0613",
+        format!("The key {} (sslkey) is not that of the certificate {} (sslcert)", path.display(), cert.display()),
+    )
+    .not("not the server: the handshake did not begin");
+    let Some(other) = instead else { return found };
+    let text = subject.directive(|settings| settings.sslkey = Some(other.to_owned()));
+    found.sure(FixKind::Httpd, subject.httpd_place(), text, Then::Reload)
 }
 
 /// The key is encrypted, and what is configured does not open it.
-fn passphrase(subject: &Subject, key: &Path) -> Option<Finding> {
-    let configured = subject.settings.sslpassword.as_ref();
-    let opens = |word: &str| {
-        let pem = fs::read(key).unwrap_or_default();
-        PKey::private_key_from_pem_passphrase(&pem, word.as_bytes()).is_ok()
-    };
-    let what = match configured {
-        Some(word) if opens(word.reveal()) => return None,
+fn passphrase(subject: &Subject, key: &Path) -> Finding {
+    let what = match subject.settings.sslpassword {
         Some(_) => "sslpassword does not open it",
         None => "no sslpassword is configured",
     };
     let text = subject.directive(|settings| settings.sslpassword = Some(crate::database::Secret::new("***")));
     let file = shell(&key.display().to_string());
-    Some(
-        finding("DBT0623", format!("The key {} (sslkey) is encrypted with a passphrase, and {what}", key.display()))
-            .maybe(
-                FixKind::Httpd,
-                format!("{} (sslpassword is the passphrase; whoever may read httpd's configuration sees it)", subject.httpd_place()),
-                text,
-                Then::Reload,
-            )
-            .maybe(
-                FixKind::Shell,
-                "a root shell on this machine (asks for the passphrase, and takes it off the key)",
-                format!("umask 077 && openssl pkey -in {file} -out {file}.plain && cat {file}.plain >{file} && rm {file}.plain"),
-                Then::None,
-            )
-            .not("not the server: the handshake did not begin"),
-    )
-}
-
-/// A certificate made out to our role, with its key, beside the certificates that are configured.
-pub fn client_pair_beside(subject: &Subject) -> Option<(PathBuf, PathBuf)> {
-    let Some(RootCert::File(root)) = &subject.settings.sslrootcert else { return None };
-    let files = files_beside(root);
-    let named = |path: &&PathBuf| common_name_of(path).as_deref() == Some(&subject.role);
-    let cert = files.iter().find(named)?;
-    let public = X509::from_pem(&fs::read(cert).ok()?).ok()?.public_key().ok()?;
-    let key = files
-        .iter()
-        .find(|path| fs::read(path).ok().and_then(|pem| private_key(&pem)).is_some_and(|key| public.public_eq(&key)))?;
-    Some((cert.clone(), key.clone()))
-}
-
-/// The common name in a certificate file.
-pub fn common_name_of(path: &Path) -> Option<String> {
-    let certificate = X509::from_pem(&fs::read(path).ok()?).ok()?;
-    let entry = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next()?;
-    entry.data().to_string().ok()
+    finding("DBT0623", format!("The key {} (sslkey) is encrypted with a passphrase, and {what}", key.display()))
+        .maybe(
+            FixKind::Httpd,
+            format!(
+                "{} (sslpassword is the passphrase; whoever may read httpd's configuration sees it)",
+                subject.httpd_place()
+            ),
+            text,
+            Then::Reload,
+        )
+        .maybe(
+            FixKind::Shell,
+            "a root shell on this machine (asks for the passphrase, and takes it off the key)",
+            format!(
+                "umask 077 && openssl pkey -in {file} -out {file}.plain && cat {file}.plain >{file} && rm {file}.plain"
+            ),
+            Then::None,
+        )
+        .not("not the server: the handshake did not begin")
 }

@@ -14,8 +14,6 @@ use crate::diagnosis::postgresql::subject::{Place, Subject};
 use crate::diagnosis::report::finding::{Draft, finding};
 use crate::diagnosis::report::{Finding, Fix, FixKind, Then};
 
-pub use files::{client_pair_beside, common_name_of};
-
 /// What came of the handshake.
 #[derive(Debug, Clone, Copy)]
 pub struct Handshake<'a> {
@@ -26,6 +24,8 @@ pub struct Handshake<'a> {
     pub rejected: Option<&'a (Peer, u32)>,
     /// A root certificate on this machine with which the handshake succeeds.
     pub better_root: Option<&'a Path>,
+    /// The missing certificate between the rejected one and sslrootcert, beside the latter.
+    pub between: Option<&'a Path>,
 }
 
 /// Where the server is that offers no TLS.
@@ -195,11 +195,6 @@ fn unknown_authority(subject: &Subject, shake: &Handshake) -> Finding {
 
 /// The search ended at the server's own certificate: its issuer was neither sent nor is it in sslrootcert.
 fn incomplete(subject: &Subject, shake: &Handshake, peer: &Peer) -> Finding {
-    let root = match &subject.settings.sslrootcert {
-        Some(RootCert::File(root)) => Some(root.as_path()),
-        _ => None,
-    };
-    let between = root.and_then(|root| crate::diagnosis::postgresql::gather::certificates::intermediate(root, peer));
     let mut found = finding(
         "DBT0622",
         format!(
@@ -208,7 +203,7 @@ fn incomplete(subject: &Subject, shake: &Handshake, peer: &Peer) -> Finding {
             peer.issuer
         ),
     );
-    let Some(file) = between else {
+    let (Some(file), Some(RootCert::File(root))) = (shake.between, &subject.settings.sslrootcert) else {
         found.cause.push_str(&format!(
             ", and sslrootcert does not hold: either the server's chain is incomplete, or sslrootcert holds another authority{}",
             about(shake)
@@ -239,7 +234,7 @@ fn incomplete(subject: &Subject, shake: &Handshake, peer: &Peer) -> Finding {
         .maybe(
             FixKind::Shell,
             "a root shell on this machine (second best: beside the authority that is trusted here)",
-            format!("cat {name} >>{}", shell(&root.unwrap_or(Path::new("")).display().to_string())),
+            format!("cat {name} >>{}", shell(&root.display().to_string())),
             Then::None,
         )
         .not(format!("not another authority: what issued {} was itself issued by one in sslrootcert", peer.issuer))
@@ -387,7 +382,7 @@ mod tests {
     use crate::diagnosis::postgresql::subject::tests::over_tcp;
 
     fn id(verify: i32, text: &str) -> &'static str {
-        let shake = Handshake { verify, text, rejected: None, better_root: None };
+        let shake = Handshake { verify, text, rejected: None, better_root: None, between: None };
         read(&over_tcp(), &shake, &Who::default()).id
     }
 
@@ -414,7 +409,13 @@ mod tests {
     #[test]
     fn an_older_server_is_not_cured_by_what_is_configured_here() {
         let sure = |subject: &Subject| {
-            let shake = Handshake { verify: 0, text: "alert protocol version", rejected: None, better_root: None };
+            let shake = Handshake {
+                verify: 0,
+                text: "alert protocol version",
+                rejected: None,
+                better_root: None,
+                between: None,
+            };
             read(subject, &shake, &Who::default()).fixes[0].sure
         };
         let mut subject = over_tcp();
@@ -428,7 +429,7 @@ mod tests {
         let mut subject = over_tcp();
         subject.settings.sslcert = Some("/dev/null".into());
         let finding = |text| {
-            let shake = Handshake { verify: 0, text, rejected: None, better_root: None };
+            let shake = Handshake { verify: 0, text, rejected: None, better_root: None, between: None };
             alerts::alert(&subject, &shake)
         };
         let found = finding("sslv3 alert unsupported certificate");
@@ -448,7 +449,7 @@ mod tests {
             days_left: 1,
         };
         let rejected = (peer, 0);
-        let shake = Handshake { verify: 62, text: "", rejected: Some(&rejected), better_root: None };
+        let shake = Handshake { verify: 62, text: "", rejected: Some(&rejected), better_root: None, between: None };
         let mut subject = over_tcp();
         subject.settings.hosts[0].host = Host::Address([127, 0, 0, 1].into());
         let found = read(&subject, &shake, &Who::default());
