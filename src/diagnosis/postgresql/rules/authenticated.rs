@@ -39,10 +39,12 @@ pub fn refused(subject: &Subject, request: Option<&AuthRequest>, error: &ServerE
 
 /// The server wants a password and none was configured.
 pub fn no_password(subject: &Subject, request: &AuthRequest) -> Finding {
-    finding(
-        "DBT0802",
-        format!("PostgreSQL asks role {} for a password ({}), and none is configured", subject.role, request.method()),
-    )
+    asked_for_a_password(subject, Some(request.method()))
+}
+
+fn asked_for_a_password(subject: &Subject, method: Option<&str>) -> Finding {
+    let by = method.map(|method| format!(" ({method})")).unwrap_or_default();
+    finding("DBT0802", format!("PostgreSQL asks role {} for a password{by}, and none is configured", subject.role))
     .fix(subject.password(true, ""))
     .maybe(
         FixKind::Shell,
@@ -50,7 +52,7 @@ pub fn no_password(subject: &Subject, request: &AuthRequest) -> Finding {
         "umask 077 && printf %s '<PASSWORD>' >/etc/dbtest.pass",
         Then::Restart,
     )
-    .not(format!("no missing line in pg_hba.conf: one matched, and its method ({}) asks for a password", request.method()))
+    .not(format!("no missing line in pg_hba.conf: one matched, and its method{by} asks for a password"))
 }
 
 /// The password that is configured cannot be meant.
@@ -157,9 +159,13 @@ pub fn external(subject: &Subject, request: Option<&AuthRequest>) -> Finding {
 
 /// The server asks for a method that this module does not speak.
 pub fn unsupported(subject: &Subject, request: &AuthRequest) -> Finding {
+    not_spoken(subject, request.method())
+}
+
+fn not_spoken(subject: &Subject, method: &str) -> Finding {
     let found = finding(
         "DBT0805",
-        format!("pg_hba.conf demands {} of this connection, which this module does not speak", request.method()),
+        format!("pg_hba.conf demands {method} of this connection, which this module does not speak"),
     )
     .maybe(
         FixKind::PgHba,
@@ -216,6 +222,13 @@ pub fn hung_up(subject: &Subject, timed_out: bool) -> Finding {
 
 /// The driver itself would not go on: the server could not prove that it knows the password, or the like.
 pub fn driver(subject: &Subject, text: &str) -> Finding {
+    // whoever reads it, with the server's request at hand or without: the same id
+    if !subject.has_password && text.contains("password missing") {
+        return asked_for_a_password(subject, None);
+    }
+    if text.contains("unsupported authentication") {
+        return not_spoken(subject, "a method");
+    }
     finding("DBT0807", format!("The login of role {} could not be completed: {text}", subject.role))
         .maybe(
             FixKind::Sql,
@@ -251,6 +264,14 @@ mod tests {
         subject.settings.password = Some(crate::database::Secret::new("changeme"));
         // the page's own error has no request beside it
         assert_eq!(refused(&subject, None, &error("28P01")).id, "DBT0808");
+    }
+
+    #[test]
+    fn who_knows_less_gives_no_other_id() {
+        let subject = Subject { has_password: false, ..over_tcp() };
+        assert_eq!(driver(&subject, "invalid configuration: password missing").id, "DBT0802");
+        assert_eq!(driver(&over_tcp(), "error authenticating: unsupported authentication method").id, "DBT0805");
+        assert_eq!(driver(&over_tcp(), "something new").id, "DBT0807");
     }
 
     #[test]

@@ -209,9 +209,13 @@ fn pool_exhausted(subject: &Subject) -> Finding {
             subject.database
         ),
     )
-    .sure(FixKind::Pgbouncer, section(subject, "pgbouncer"), "default_pool_size = 50", Then::Reload)
+    .maybe(
+        FixKind::Pgbouncer,
+        format!("{} (20 unless set; how many PostgreSQL can spare is for you to say)", section(subject, "pgbouncer")),
+        "default_pool_size = 50",
+        Then::Reload,
+    )
     .maybe(FixKind::Pgbouncer, section(subject, "pgbouncer"), "pool_mode = transaction", Then::Restart)
-    .not("not a server that is down: then the login itself would have waited")
 }
 
 /// PgBouncer took the login and then kept us waiting longer than we wait.
@@ -266,7 +270,6 @@ pub fn no_server(subject: &Subject, text: &str) -> Finding {
             ),
             Then::Reload,
         )
-        .not("not our password: PgBouncer accepted it, the second hop failed")
 }
 
 fn too_many_clients(subject: &Subject, text: &str) -> Finding {

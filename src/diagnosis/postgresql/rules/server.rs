@@ -199,7 +199,18 @@ fn went_away(subject: &Subject, error: &ServerError) -> Finding {
         "57P05" => "it was idle for too long (idle_session_timeout)",
         _ => "an administrator ended it, or the server stops",
     };
-    finding("DBT0908", format!("The server ended the session: {why}"))
+    let found = finding("DBT0908", format!("The server ended the session: {why}"));
+    // the server is well: it does as it was told
+    if error.code == "57P05" {
+        return found.maybe(
+            FixKind::Sql,
+            format!("{} (shows for whom it was set; it may be on purpose)", subject.psql_place()),
+            "SELECT name, setting, source FROM pg_settings WHERE name = 'idle_session_timeout'; \
+             SELECT setdatabase, setrole::regrole, setconfig FROM pg_db_role_setting;",
+            Then::None,
+        );
+    }
+    found
         .maybe(FixKind::Shell, subject.server_shell(), "systemctl start postgresql", Then::None)
         .maybe(
             FixKind::Shell,
@@ -220,14 +231,12 @@ fn database_dropped(subject: &Subject) -> Finding {
 }
 
 fn disk_full(subject: &Subject, error: &ServerError) -> Finding {
-    finding("DBT1403", format!("The disk of the database server is full: {}", error.message))
-        .maybe(
-            FixKind::Shell,
-            format!("{} (shows which file system is full; free space there)", subject.server_shell()),
-            "df -h; df -i; du -xsh /var/log /var/lib/postgresql/*/*/pg_wal 2>/dev/null",
-            Then::None,
-        )
-        .not("not a missing privilege: rows can still be read, only new ones find no room")
+    finding("DBT1403", format!("The disk of the database server is full: {}", error.message)).maybe(
+        FixKind::Shell,
+        format!("{} (shows which file system is full; free space there)", subject.server_shell()),
+        "df -h; df -i; du -xsh /var/log /var/lib/postgresql/*/*/pg_wal 2>/dev/null",
+        Then::None,
+    )
 }
 
 fn lock_table_full(subject: &Subject) -> Finding {

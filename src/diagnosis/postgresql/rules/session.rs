@@ -228,13 +228,13 @@ fn preload_library(subject: &Subject, error: &ServerError) -> Finding {
              LEFT JOIN pg_roles r ON r.oid = setrole; SELECT name, setting, sourcefile FROM pg_settings WHERE name ~ 'preload';",
             Then::None,
         )
-        .fix(Fix {
-            sure: true,
-            kind: FixKind::Sql,
-            place: format!("{} (takes it from the settings of this role and database)", admin_place(subject)),
+        // it may be wanted, and its package be what is missing; nor is it known to stand here
+        .maybe(
+            FixKind::Sql,
+            format!("{} (takes it from the settings of this role and database)", admin_place(subject)),
             text,
-            then: Then::None,
-        })
+            Then::None,
+        )
         .not("not a missing table or file of the database: the routine is the one that loads libraries")
 }
 
